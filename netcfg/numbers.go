@@ -1,0 +1,92 @@
+package netcfg
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// MainTable is RT_TABLE_MAIN.
+const MainTable = 254
+
+// Slots is how many ENIs fit, the primary included: the connection mark has seven bits
+// of which 0 means no mark.
+const Slots = 127
+
+// Numbers are the settings that say which numbers of the kernel's are ours.
+type Numbers struct {
+	Table         int    // tables Table to Table+Slots-1, and Table+900
+	Priority      int    // selectors, in front of main
+	BlockPriority int    // wall, chains and blocks, behind main
+	Protocol      int    // marks our rules and routes
+	Mark          uint32 // mask of the connection mark: seven bits in a row
+	Group         uint32 // link group of every managed NIC
+}
+
+// DefaultNumbers keep clear of every agent and CNI that we know of.
+var DefaultNumbers = Numbers{Table: 20000, Priority: 20000, BlockPriority: 32768, Protocol: 225, Mark: 0x7f000000, Group: 225}
+
+// Offsets from Numbers.Priority and Numbers.BlockPriority. The selectors leave room for
+// one priority for each prefix length, longer prefixes first.
+const (
+	prefixSelectors  = 10
+	subnetSelectors  = 100
+	primarySelectors = 200
+	deviceSelectors  = 300
+	prioritySpan     = 400
+
+	wallOffset  = 0
+	blockOffset = 232 // blocks at 33000 + 10 a slot
+	blockStep   = 10
+	chainBefore = 2 // a shared subnet's chain runs into the block of its first ENI
+)
+
+// Validate reports numbers that the kernel or this layout cannot take.
+func (n Numbers) Validate() error {
+	switch {
+	case n.Table < 256 || n.Table > 1<<31-1000:
+		return fmt.Errorf("table: %d is out of range; want 256 to %d, the tables up to it plus 900 are used", n.Table, 1<<31-1000)
+	case n.Priority < 1 || n.Priority > 32766-prioritySpan:
+		return fmt.Errorf("priority: %d is out of range; want 1 to %d, so that the selectors stand between local and main", n.Priority, 32766-prioritySpan)
+	case n.BlockPriority < 32768 || n.BlockPriority > 1<<31-10000:
+		return fmt.Errorf("block_priority: %d is out of range; want 32768 or more, so that the blocks stand behind main and default", n.BlockPriority)
+	case n.Protocol < 5 || n.Protocol > 255:
+		return fmt.Errorf("protocol: %d is out of range; want 5 to 255, a number that nobody else uses (see /etc/iproute2/rt_protos)", n.Protocol)
+	case n.Group < 1:
+		return fmt.Errorf("group: 0 is every NIC's group; want another number")
+	case n.markShift() < 0:
+		return fmt.Errorf("mark: mask %#x must be seven bits in a row, such as 0x7f000000", n.Mark)
+	}
+	return nil
+}
+
+// markShift is the place of the mask's lowest bit, -1 for a mask of another form.
+func (n Numbers) markShift() int {
+	for shift := range 26 {
+		if n.Mark == 0x7f<<shift {
+			return shift
+		}
+	}
+	return -1
+}
+
+// TableOf is the route table of a slot.
+func (n Numbers) TableOf(s Slot) int { return n.Table + int(s) }
+
+// RefuseTable holds unreachable for the sibling subnets of the primary.
+func (n Numbers) RefuseTable() int { return n.Table + 900 }
+
+// MarkOf is the connection mark of a slot, within the mask Numbers.Mark.
+func (n Numbers) MarkOf(s Slot) uint32 { return uint32(s+1) << n.markShift() }
+
+// blockOf is the priority of the first rule of a slot's block.
+func (n Numbers) blockOf(s Slot) int { return n.BlockPriority + blockOffset + blockStep*int(s) }
+
+// chainOf is the priority of the chain of a shared subnet whose first ENI has
+// this slot. It stands right before that ENI's block and runs into it.
+func (n Numbers) chainOf(s Slot) int { return n.blockOf(s) - chainBefore }
+
+// wall is the priority of the rule that nobody walks past into the blocks.
+func (n Numbers) wall() int { return n.BlockPriority + wallOffset }
+
+// prefixRank puts longer prefixes at lower numbers.
+func prefixRank(p netip.Prefix) int { return p.Addr().BitLen() - p.Bits() }

@@ -1,0 +1,168 @@
+package netcfg
+
+import (
+	"net/netip"
+
+	"enid/metadata"
+)
+
+// Family is an address family: V4 or V6.
+type Family uint8
+
+// The two families, in the order in which they are worked on.
+const (
+	V4 Family = 4
+	V6 Family = 6
+)
+
+// FamilyOf is the family of an address; an IPv4-mapped address is not used here.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return V4
+	}
+	return V6
+}
+
+// Slot is the small number that an ENI keeps for as long as it is attached,
+// across restarts and reboots. Its table, block and mark follow from it.
+type Slot int
+
+// Primary is the primary ENI's slot; NoSlot marks what belongs to no ENI in
+// particular (the wall).
+const (
+	Primary Slot = 0
+	NoSlot  Slot = -1
+)
+
+// Link is a network interface of this namespace, as far as enid looks at it.
+type Link struct {
+	Index  int
+	Name   string
+	MAC    metadata.MAC // permanent address where the kernel knows one, else the current one
+	Kind   string       // IFLA_INFO_KIND: "" for hardware, else veth, bridge, vlan, macvlan, …
+	Master int          // ifindex of the bridge, bond or team that it is a port of, 0 for none
+	Up     bool         // administratively
+	Group  uint32
+	MTU    int
+}
+
+// Addr is an address on a NIC. Prefix holds the address itself and the length
+// it is configured with.
+type Addr struct {
+	Link   int // ifindex
+	Prefix netip.Prefix
+}
+
+// Route is a route in one table. The zero Via means on link; Link 0 means
+// unreachable: no other route without a device is ever ours.
+type Route struct {
+	Table  int
+	Dst    netip.Prefix // masked; 0.0.0.0/0 and ::/0 are the defaults
+	Metric int          // IPv6: 1024 is the kernel's "none given"
+	Via    netip.Addr
+	Link   int // ifindex
+	Proto  int
+}
+
+// Unreachable reports whether the route refuses instead of sending.
+func (r Route) Unreachable() bool { return r.Link == 0 }
+
+// Rule is a policy rule. Exactly one of Table, Goto or Unreachable is the
+// action; zero values of the selectors match everything.
+type Rule struct {
+	Family   Family
+	Priority int
+	Proto    int
+
+	From netip.Prefix
+	To   netip.Prefix
+	IIF  string
+	OIF  string
+	Mark uint32
+	Mask uint32
+
+	Table       int // lookup; 254 is main
+	Goto        int // priority of a later rule
+	Unreachable bool
+
+	SuppressPrefix int    // with Table: ignore routes of this prefix length or shorter; 0 for not
+	SuppressGroup  uint32 // with Table: ignore routes through NICs of this link group; 0 for not
+}
+
+// key is what the kernel tells two rules apart by: everything but a goto's
+// target. It deletes the first rule that agrees in the key, so of two twins only
+// the first can be removed.
+func (r Rule) key() Rule {
+	if r.Goto != 0 {
+		r.Goto = 1
+	}
+	return r
+}
+
+// Knob names a setting of a NIC that enid may change, always with a record of the
+// value found, which is put back when the NIC is released.
+type Knob string
+
+// The knobs. Sysctl knobs are the path below /proc/sys/net with the device
+// name replaced by *.
+const (
+	LinkUp      Knob = "up"    // "0" or "1"
+	LinkGroup   Knob = "group" // decimal
+	LinkMTU     Knob = "mtu"   // bytes, decimal
+	ARPIgnore   Knob = "ipv4/conf/*/arp_ignore"
+	ARPAnnounce Knob = "ipv4/conf/*/arp_announce"
+	AcceptRA    Knob = "ipv6/conf/*/accept_ra"
+)
+
+// Knobs lists every knob in the order in which they are set: what must hold
+// before a NIC comes up stands before LinkUp.
+var Knobs = []Knob{LinkGroup, LinkMTU, ARPIgnore, ARPAnnounce, AcceptRA, LinkUp}
+
+// Setting is a knob of a NIC with a value.
+type Setting struct {
+	Link  int // ifindex
+	Knob  Knob
+	Value string
+}
+
+// State is a set of kernel objects: what is ours there, or what should be.
+type State struct {
+	Addrs    []Addr
+	Routes   []Route
+	Rules    []Rule // in the kernel's order where observed
+	Settings []Setting
+}
+
+// Observation is what one look at the kernel shows. Own is what enid added, by
+// protocol number and record; Host is everything else that a decision needs and
+// that no plan may change.
+type Observation struct {
+	Own  State
+	Host Host
+}
+
+// Host is what others own.
+type Host struct {
+	Links []Link // every link of the namespace
+	// Addrs are the foreign addresses of the scope's NICs, link-local and
+	// temporary ones left out.
+	Addrs []Addr
+	// Routes are main's foreign routes through the scope's NICs, the defaults
+	// included, the kernel's own (protocol kernel) and router advertisements' left out.
+	Routes []Route
+	// Settings are the present values of all Knobs of the scope's NICs, the ones that
+	// enid set included. A knob that the kernel lacks (IPv6 off) is absent.
+	Settings []Setting
+}
+
+// Scope says which part of the kernel concerns enid in a pass.
+type Scope struct {
+	MACs   map[metadata.MAC]bool // NICs to look at
+	Tables []int                 // tables of slots in use
+	// Protos are the protocol numbers that mark our rules and routes: today's,
+	// and those that the record names from earlier settings.
+	Protos []int
+	// Full reads everything again, whatever the watcher saw: all tables for
+	// leftovers of ours, and main.
+	Full bool
+}
