@@ -8,13 +8,13 @@ import (
 // MainTable is RT_TABLE_MAIN.
 const MainTable = 254
 
-// Slots is how many ENIs fit, the primary included: the connection mark has seven bits
+// MaxSlots is how many ENIs fit, the primary included: the connection mark has seven bits
 // of which 0 means no mark.
-const Slots = 127
+const MaxSlots = 127
 
 // Numbers are the settings that say which numbers of the kernel's are ours.
 type Numbers struct {
-	Table         int    // tables Table to Table+Slots-1, and Table+900
+	Table         int    // tables Table to Table+MaxSlots-1, and Table+900
 	Priority      int    // selectors, in front of main
 	BlockPriority int    // wall, chains and blocks, behind main
 	Protocol      int    // marks our rules and routes

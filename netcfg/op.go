@@ -1,6 +1,7 @@
 package netcfg
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,17 @@ const (
 	Set
 	Restore
 )
+
+// Result is what became of an Op.
+type Result struct {
+	Op      Op
+	Err     error // names the Op; wraps ErrSkipped where it was not tried
+	Skipped bool
+}
+
+// ErrSkipped is the error of an operation that was not tried, because an earlier one of the same
+// ENI failed: no address is added without its rules.
+var ErrSkipped = errors.New("skipped, because an earlier operation failed")
 
 // Object is an Addr, Route, Rule or Setting.
 type Object interface {
