@@ -1,0 +1,111 @@
+package cloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// document is the interfaces document of the file provider.
+type document struct {
+	Interfaces []documentENI `json:"interfaces"`
+}
+
+// quoted is a string that YAML 1.1 might read as a number in base 60: digits and
+// colons.
+type quoted string
+
+// MarshalYAML keeps the quotes.
+func (q quoted) MarshalYAML() ([]byte, error) { return []byte(strconv.Quote(string(q))), nil }
+
+type documentENI struct {
+	MAC       quoted            `json:"mac"`
+	ID        string            `json:"id"`
+	Primary   bool              `json:"primary"`
+	Subnets   []string          `json:"subnets"`
+	Gateway   string            `json:"gateway"`
+	Addresses []quoted          `json:"addresses"`
+	Prefixes  []string          `json:"prefixes,omitempty"`
+	MTU       int               `json:"mtu,omitempty"`
+	Public    map[string]string `json:"public,omitempty"`
+}
+
+// Document is the instance's interfaces document in YAML: what a file for the
+// file provider, or an overlay, should hold. It follows the delay, not the
+// steps of propagation and not the faults.
+func (c *Cloud) Document(instance string) ([]byte, error) {
+	enis, err := c.shown(instance)
+	if err != nil {
+		return nil, err
+	}
+	return encodeYAML(enis), nil
+}
+
+// DocumentJSON is Document in JSON.
+func (c *Cloud) DocumentJSON(instance string) ([]byte, error) {
+	enis, err := c.shown(instance)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.MarshalIndent(documentOf(enis), "", "  ")
+	return append(b, '\n'), err
+}
+
+func (c *Cloud) shown(instance string) ([]ENI, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in, err := c.instance(instance)
+	if err != nil {
+		return nil, fmt.Errorf("interfaces document of instance %q: %w", instance, err)
+	}
+	c.advance(in, time.Now())
+	return in.history[0].enis, nil
+}
+
+func encodeYAML(enis []ENI) []byte {
+	b, err := yaml.Marshal(documentOf(enis))
+	if err != nil {
+		panic(fmt.Sprintf("a document of strings and numbers cannot fail to encode: %v", err))
+	}
+	return b
+}
+
+func documentOf(enis []ENI) document {
+	d := document{Interfaces: []documentENI{}}
+	for _, e := range enis {
+		d.Interfaces = append(d.Interfaces, documentENI{
+			MAC: quoted(e.MAC.String()), ID: e.ID, Primary: e.Primary, MTU: e.MTU,
+			Subnets: texts(e.Subnets), Gateway: e.Gateway.String(),
+			Addresses: quotedTexts(e.Addresses), Prefixes: texts(e.Prefixes), Public: publicTexts(e.Public),
+		})
+	}
+	return d
+}
+
+func texts[T fmt.Stringer](values []T) []string {
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		out = append(out, v.String())
+	}
+	return out
+}
+
+func quotedTexts(addrs []netip.Addr) []quoted {
+	out := make([]quoted, 0, len(addrs))
+	for _, a := range addrs {
+		out = append(out, quoted(a.String()))
+	}
+	return out
+}
+
+func publicTexts(public map[netip.Addr]netip.Addr) map[string]string {
+	out := map[string]string{}
+	for private, p := range public {
+		out[private.String()] = p.String()
+	}
+	return out
+}
