@@ -18,7 +18,7 @@ import (
 // set is as in Default. Every error is a *ConfigError with line and column.
 func Parse(name string, data []byte) (Config, error) {
 	c := Default()
-	top, err := document(name, data)
+	top, err := topSetting(name, data)
 	if err != nil {
 		return Config{}, err
 	}

@@ -30,8 +30,8 @@ type setting struct {
 // keys says what a mapping may hold: each key with what reads its value.
 type keys map[string]func(setting) error
 
-// document is the one document of a file; its node is nil when the file is empty.
-func document(file string, data []byte) (setting, error) {
+// topSetting is the one document of a file; its node is nil when the file is empty.
+func topSetting(file string, data []byte) (setting, error) {
 	top := setting{file: file, at: token.Position{Line: 1, Column: 1}}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !utf8.Valid(data) {

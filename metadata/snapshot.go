@@ -100,6 +100,9 @@ type Snapshot struct {
 	// in it is not attached. Where it is false, absence means nothing.
 	Complete bool      `json:"complete"`
 	Problems []Problem `json:"problems,omitempty"`
+	// Custom is what the cloud carries for its users about these ENIs, an interfaces document of
+	// theirs: it completes the answer after everything that is set on the host.
+	Custom []Interface `json:"-"`
 }
 
 // Problem is something in the metadata that is wrong or missing. It never

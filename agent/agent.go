@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"enid/metadata"
+	"enid/netcfg"
+)
+
+// Kernel is what the agent needs of one: netcfg.Kernel, or the one in memory for tests.
+type Kernel interface {
+	Observe(context.Context, netcfg.Scope) (netcfg.Observation, error)
+	Apply(context.Context, []netcfg.Op) []netcfg.Result
+	// Protos lists every protocol number that ever marked objects of ours here.
+	Protos() []int
+}
+
+// Notifier tells the service manager how the daemon does.
+type Notifier interface {
+	Ready() error
+	Reloading() error
+	Stopping() error
+	Status(text string) error
+	Watchdog() error
+	WatchdogInterval() (time.Duration, bool)
+}
+
+// Options are what an Agent is made from.
+type Options struct {
+	Config  Config
+	Log     *slog.Logger
+	Kernel  Kernel
+	Source  Source
+	Notify  Notifier
+	Version string
+}
+
+// Agent holds what is believed and does the passes. It is used by one goroutine; only
+// Status and Counters may be asked by others.
+type Agent struct {
+	config  Config
+	log     *slog.Logger
+	kernel  Kernel
+	source  Source
+	notify  Notifier
+	version string
+
+	belief   metadata.Belief
+	answered metadata.Snapshot // the newest answer
+	slots    netcfg.Slots
+	file     slotsFile
+	history  history
+	outage   outage
+	problems []metadata.Problem // of the agent itself: configuration, HTTP, files
+	counters counters
+	status   atomic.Pointer[Status]
+	ready    bool
+	reports  chan metadata.Problem // from beside the loop, see Report
+	started  time.Time
+}
+
+// New makes an Agent. Slots of earlier runs are read; nothing is written.
+func New(o Options) *Agent {
+	a := &Agent{
+		config: o.Config, log: o.Log, kernel: o.Kernel, notify: o.Notify, version: o.Version,
+		file:    slotsFile{path: filepath.Join(o.Config.StateDir, "slots.json")},
+		history: history{},
+		reports: make(chan metadata.Problem, 8),
+		started: time.Now(),
+	}
+	a.counters.init()
+	a.setSource(o.Source)
+	a.counters.poll.Store(int64(o.Config.Metadata.Poll))
+	var err error
+	if a.slots, err = a.file.load(); err != nil {
+		a.log.Warn(err.Error())
+	}
+	a.outage.since = a.started
+	a.status.Store(&Status{Version: o.Version, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
+	return a
+}
+
+// setSource changes who is asked for the truth.
+func (a *Agent) setSource(s Source) {
+	a.source = s
+	a.counters.source.Store(&s)
+}
+
+// Status is the state as of the last pass.
+func (a *Agent) Status() *Status { return a.status.Load() }
+
+// outage remembers since when the metadata answers or does not, so that the log has one line at
+// each end.
+type outage struct {
+	err        error
+	since      time.Time
+	lastAnswer time.Time
+}
+
+// learn takes one result of the source.
+func (a *Agent) learn(s metadata.Snapshot, err error, now time.Time) {
+	if err != nil {
+		if a.outage.err == nil {
+			a.outage.since = now
+			a.log.Warn("metadata does not answer, everything stays as it is", "error", err)
+		}
+		a.outage.err = err
+		return
+	}
+	if a.outage.err != nil {
+		a.log.Info("metadata answers again", "after", now.Sub(a.outage.since).Round(time.Millisecond))
+		a.outage.since = now
+	}
+	a.outage.err, a.outage.lastAnswer = nil, now
+	a.answered = s
+	a.belief = a.belief.Update(s, now, a.config.Metadata.DetachAfter)
+}
+
+// enis are the believed interfaces with what the configuration says of each.
+func (a *Agent) enis(links []netcfg.Link) []netcfg.ENI {
+	var enis []netcfg.ENI
+	for _, b := range a.belief.Interfaces() {
+		name := ""
+		if link, problem := netcfg.MatchLink(b.MAC, links); problem == nil {
+			name = link.Name
+		}
+		c := a.config.For(b.MAC, b.ID.Value, name)
+		enis = append(enis, netcfg.ENI{
+			Interface: b.Interface, Hold: b.Hold, Ignore: c.Ignore, Only: c.Addresses,
+			// Every provider of this version has all ENIs in one VPC, where auto means off.
+			SubnetRoute: c.SubnetRoute == On,
+		})
+	}
+	return enis
+}
+
+// scope is the part of the kernel to look at: NICs and tables of all ENIs known or remembered.
+func (a *Agent) scope(full bool) netcfg.Scope {
+	s := netcfg.Scope{MACs: map[metadata.MAC]bool{}, Tables: a.slots.Tables(a.config.Routing), Full: full}
+	s.Protos = append(s.Protos, a.config.Routing.Protocol)
+	for _, p := range a.kernel.Protos() {
+		if p != a.config.Routing.Protocol {
+			s.Protos = append(s.Protos, p)
+		}
+	}
+	for mac := range a.slots {
+		s.MACs[mac] = true
+	}
+	for _, b := range a.belief.Interfaces() {
+		s.MACs[b.MAC] = true
+	}
+	return s
+}
+
+// Sentence says in one line how things are, for people who ask the service manager.
+func (s *Status) Sentence() string {
+	right, wrong := 0, 0
+	for _, e := range s.ENIs {
+		if e.Phase == PhaseConfigured {
+			right++
+		} else if e.Phase != netcfg.Ignored {
+			wrong++
+		}
+	}
+	text := fmt.Sprintf("%d ENIs configured", right)
+	if right == 1 {
+		text = "1 ENI configured"
+	}
+	if wrong > 0 {
+		text += fmt.Sprintf(", %d not (enid status)", wrong)
+	}
+	if !s.Metadata.OK {
+		text += ", metadata does not answer"
+	}
+	return text
+}

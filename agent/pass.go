@@ -1,0 +1,324 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"enid/metadata"
+	"enid/netcfg"
+)
+
+// rounds is how often a pass looks and writes before it leaves the rest to the next: one to
+// write, one to see that nothing is left to do, one for what only showed after the first.
+const rounds = 3
+
+// outcome is what one pass came to.
+type outcome struct {
+	converged bool
+	wrote     int // operations that succeeded
+	links     []netcfg.Link
+}
+
+// pass looks at the kernel, makes it what it should be, and looks again. It is synchronous
+// and publishes the status at its end. full reads everything anew.
+func (a *Agent) pass(ctx context.Context, full bool) outcome {
+	var out outcome
+	var errs []error
+	var seen netcfg.Observation
+	var target netcfg.Target
+	var problems []metadata.Problem
+	failed := map[netcfg.Slot]error{}
+	began := time.Now()
+	changes := changes{}
+	for range rounds {
+		var ops []netcfg.Op
+		var err error
+		seen, target, ops, problems, err = a.decide(ctx, full)
+		if err != nil {
+			errs = append(errs, err)
+			break
+		}
+		if len(ops) == 0 {
+			out.converged = true
+			break
+		}
+		if err := a.file.save(a.slots); err != nil {
+			errs = append(errs, err)
+			break // a slot that is not on disk could be given twice after a crash
+		}
+		results := a.kernel.Apply(ctx, ops)
+		wrote := 0
+		for _, r := range results {
+			a.counters.op(r)
+			if r.Err != nil {
+				if failed[r.Op.Slot] == nil && !r.Skipped {
+					failed[r.Op.Slot] = r.Err
+				}
+				continue
+			}
+			wrote++
+			changes.add(r.Op)
+			a.log.Debug("done", "command", r.Op.String())
+		}
+		out.wrote += wrote
+		if wrote == 0 {
+			break
+		}
+		full = false
+	}
+	if ctx.Err() != nil {
+		return out // stopping: what was read may be cut short, so nothing is said about it
+	}
+	out.links = seen.Host.Links
+	if out.converged {
+		clear(failed)
+	}
+	a.publish(report{seen, target, changes, failed, append(problems, problemsOf(errs)...), out, began})
+	return out
+}
+
+// decide looks at the kernel and plans. It writes nothing.
+func (a *Agent) decide(ctx context.Context, full bool) (seen netcfg.Observation, target netcfg.Target, ops []netcfg.Op, problems []metadata.Problem, err error) {
+	seen, err = a.kernel.Observe(ctx, a.scope(full))
+	if err != nil {
+		return seen, target, nil, nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
+	}
+	enis := a.enis(seen.Host.Links)
+	a.slots, problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
+	target = netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: seen})
+	return seen, target, netcfg.Plan(seen.Own, target), problems, nil
+}
+
+func problemsOf(errs []error) []metadata.Problem {
+	var p []metadata.Problem
+	for _, err := range errs {
+		reason := "kernel-unreadable"
+		if strings.HasPrefix(err.Error(), "state_dir") {
+			reason = "state-not-saved"
+		}
+		p = append(p, metadata.Problem{Reason: reason, Text: err.Error()})
+	}
+	return p
+}
+
+// changes sums up by ENI what a pass did, for one line in the log.
+type changes map[netcfg.Slot]*change
+
+type change struct{ added, removed, repaired []string }
+
+func (c changes) add(op netcfg.Op) {
+	if c[op.Slot] == nil {
+		c[op.Slot] = &change{}
+	}
+	ch := c[op.Slot]
+	addr, isAddr := op.Object.(netcfg.Addr)
+	switch {
+	case isAddr && op.Verb == netcfg.Del:
+		ch.removed = append(ch.removed, addr.Prefix.Addr().String())
+	case isAddr:
+		ch.added = append(ch.added, addr.Prefix.Addr().String())
+	default:
+		ch.repaired = append(ch.repaired, op.String())
+	}
+}
+
+// attrs is what a change says in the log: addresses by name, the rest by number.
+func (c *change) attrs() []any {
+	var attrs []any
+	if len(c.added) > 0 {
+		attrs = append(attrs, "added", strings.Join(c.added, " "))
+	}
+	if len(c.removed) > 0 {
+		attrs = append(attrs, "removed", strings.Join(c.removed, " "))
+	}
+	switch n := len(c.repaired); {
+	case n == 1:
+		attrs = append(attrs, "did", c.repaired[0])
+	case n > 1:
+		attrs = append(attrs, "operations", n+len(c.added)+len(c.removed))
+	}
+	return attrs
+}
+
+// history is what is remembered of each ENI from pass to pass, for status and log alone.
+type history map[metadata.MAC]past
+
+type past struct {
+	phase      netcfg.Phase
+	since      time.Time
+	lastChange time.Time
+	problems   []metadata.Problem
+}
+
+// report is what publish makes a status and log lines from.
+type report struct {
+	seen     netcfg.Observation
+	target   netcfg.Target
+	changes  changes
+	failed   map[netcfg.Slot]error
+	problems []metadata.Problem
+	out      outcome
+	began    time.Time
+}
+
+// publish makes the status of a pass and logs what is new in it.
+func (a *Agent) publish(r report) {
+	now := time.Now()
+	last := a.status.Load()
+	s := &Status{
+		Version: a.version, Instance: a.answered.Instance, LastPass: now, LastChange: last.LastChange,
+		Converged: r.out.converged && len(r.failed) == 0,
+		Metadata:  a.metadataStatus(),
+		Problems:  slices.Concat(a.problems, a.answerProblems(""), r.problems),
+	}
+	if r.out.wrote > 0 {
+		s.LastChange = now
+	}
+	if err := r.failed[netcfg.NoSlot]; err != nil {
+		s.Problems = append(s.Problems, metadata.Problem{Reason: "kernel-refused", Text: err.Error()})
+	}
+	believed := map[metadata.MAC]metadata.Believed{}
+	for _, b := range a.belief.Interfaces() {
+		believed[b.MAC] = b
+	}
+	fresh := history{}
+	for _, o := range r.target.ENIs {
+		e := a.eniStatus(believed[o.MAC], o, r)
+		a.remember(fresh, &e, r, now)
+		s.ENIs = append(s.ENIs, e)
+	}
+	if r.seen.Host.Links == nil {
+		s.ENIs = last.ENIs // the kernel was not readable: what was true last is the best there is
+		fresh = a.history
+	}
+	a.logGone(fresh, r)
+	a.history = fresh
+	a.logProblems(last.Problems, s.Problems)
+	a.counters.pass(r, now)
+	a.status.Store(s)
+}
+
+func (a *Agent) metadataStatus() MetadataStatus {
+	m := MetadataStatus{
+		Provider: a.answered.Provider, OK: a.outage.err == nil && !a.outage.lastAnswer.IsZero(),
+		Since: a.outage.since, LastAnswer: a.outage.lastAnswer, Settled: a.belief.Settled(),
+	}
+	if m.Provider == "" {
+		m.Provider = string(a.config.Metadata.Provider)
+	}
+	if a.outage.err != nil {
+		m.Error = a.outage.err.Error()
+	}
+	return m
+}
+
+// answerProblems are the newest answer's problems with an interface, or with none.
+func (a *Agent) answerProblems(name string) []metadata.Problem {
+	var p []metadata.Problem
+	for _, problem := range a.answered.Problems {
+		if problem.Interface == name {
+			p = append(p, problem)
+		}
+	}
+	return p
+}
+
+// eniStatus is one ENI's part of the status; times are filled in by remember.
+func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENIStatus {
+	b.MAC = o.MAC // an ENI that only the kernel remembers is not believed at all
+	e := ENIStatus{
+		Name: b.Name(), MAC: o.MAC, NIC: o.Link.Name, Primary: b.Primary.Value || o.Slot == netcfg.Primary, Slot: o.Slot, Phase: o.Phase,
+		Prefixes: b.Prefixes.Value, Subnets: b.Subnets.Value, Gateways: b.Gateways.Value,
+		Origins: origins(b.Interface), Problems: slices.Concat(o.Problems, a.answerProblems(b.Name())),
+		AbsentSince: b.AbsentSince,
+	}
+	if o.Slot != netcfg.NoSlot {
+		e.Table = a.config.Routing.TableOf(o.Slot)
+	}
+	missing := 0
+	for _, addr := range o.Addrs {
+		on := func(x netcfg.Addr) bool { return x.Link == o.Link.Index && x.Prefix.Addr() == addr }
+		present := slices.ContainsFunc(r.seen.Own.Addrs, on) || slices.ContainsFunc(r.seen.Host.Addrs, on)
+		if !present {
+			missing++
+		}
+		e.Addresses = append(e.Addresses, AddressStatus{addr, present, b.Public.Value[addr]})
+	}
+	if !b.AbsentSince.IsZero() {
+		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Reason: "not-listed",
+			Text: fmt.Sprintf("the metadata does not list it any more; it is taken down when its NIC goes, or when the answers have agreed for %s", a.config.Metadata.DetachAfter)})
+	}
+	err := r.failed[o.Slot]
+	switch {
+	case o.Slot != netcfg.NoSlot && err != nil:
+		e.Phase = PhaseFailed
+		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Reason: "kernel-refused", Text: err.Error()})
+	case o.Phase == netcfg.Ready && !r.out.converged:
+		e.Phase = PhaseFailed
+		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Reason: "not-converged", Text: "the kernel is not yet as it should be; enid goes on trying"})
+	case o.Phase == netcfg.Ready:
+		e.Phase = PhaseConfigured
+	}
+	if e.Phase == PhaseConfigured && e.Primary && missing > 0 {
+		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Field: "addresses", Reason: "primary-address-missing",
+			Text: fmt.Sprintf("the primary address is not on %s; that is DHCP's to do, enid leaves it alone", o.Link.Name)})
+	}
+	return e
+}
+
+// remember fills in the times of an ENI and logs its change: one line for what was done and
+// one for each problem when it is new.
+func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
+	before, known := a.history[e.MAC]
+	p := past{phase: e.Phase, since: now, lastChange: before.lastChange, problems: e.Problems}
+	if known && before.phase == e.Phase {
+		p.since = before.since
+	}
+	id := []any{"eni", e.Name, "nic", e.NIC, "phase", e.Phase}
+	ch := r.changes[e.Slot]
+	if ch != nil && e.Slot != netcfg.NoSlot {
+		p.lastChange = now
+		a.log.Info("changed", append(append(id, ch.attrs()...), "took", now.Sub(r.began).Round(10*time.Microsecond))...)
+	} else if !known || before.phase != e.Phase {
+		a.log.Info("now "+string(e.Phase), id[:4]...)
+	}
+	for _, problem := range e.Problems {
+		if !slices.Contains(before.problems, problem) {
+			a.log.Warn(problem.Text, "eni", e.Name, "reason", problem.Reason)
+		}
+	}
+	e.Since, e.LastChange = p.since, p.lastChange
+	fresh[e.MAC] = p
+}
+
+// logGone logs ENIs that are not known any more, with what was removed.
+func (a *Agent) logGone(fresh history, r report) {
+	for mac := range a.history {
+		if _, still := fresh[mac]; !still {
+			a.log.Info("gone", "mac", mac)
+		}
+	}
+	for slot, ch := range r.changes {
+		owned := slices.ContainsFunc(r.target.ENIs, func(o netcfg.Outcome) bool { return o.Slot == slot && slot != netcfg.NoSlot })
+		if !owned {
+			a.log.Info("changed for all ENIs", ch.attrs()...)
+		}
+	}
+}
+
+// logProblems logs the host-wide problems that are new, and the end of those that are over.
+func (a *Agent) logProblems(before, now []metadata.Problem) {
+	for _, p := range now {
+		if !slices.Contains(before, p) {
+			a.log.Warn(p.String(), "reason", p.Reason)
+		}
+	}
+	for _, p := range before {
+		if !slices.Contains(now, p) {
+			a.log.Info("over: "+p.String(), "reason", p.Reason)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"enid/metadata"
+	"enid/netcfg"
+)
+
+// How often the metadata is asked when something is expected. The numbers are what the users of
+// other agents wait for in vain: an answer within 200 ms of its being there.
+const (
+	hurryFor      = time.Minute            // after a NIC appeared that the metadata does not know
+	hurryEvery    = 100 * time.Millisecond // in the first minute
+	expectFor     = 10 * time.Minute       // after that, less often
+	expectEvery   = time.Second
+	confirmAfter  = time.Second // a loss waits for a second answer that agrees
+	fetchTimeout  = 10 * time.Second
+	retryAtLeast  = time.Second // after a failure, doubling up to the poll interval
+	pollJitter    = 0.1         // polls come up to this share early, so that a fleet spreads out
+	pauseAfterRun = 5 * time.Millisecond
+)
+
+// answer is one result of the source.
+type answer struct {
+	snapshot metadata.Snapshot
+	err      error
+}
+
+// poller decides when to ask the source, and asks in a goroutine of its own so that a source
+// that hangs holds nothing up. It belongs to the loop's goroutine.
+type poller struct {
+	answers chan answer
+	timer   *time.Timer
+	asking  bool
+	asked   time.Time // when the last question was sent
+	backoff metadata.Backoff
+	// nics is when each NIC without an ENI was first seen, by ifindex.
+	nics map[int]time.Time
+}
+
+func newPoller(poll time.Duration) *poller {
+	return &poller{
+		answers: make(chan answer, 1), timer: time.NewTimer(0), nics: map[int]time.Time{},
+		backoff: metadata.Backoff{Min: retryAtLeast, Max: poll},
+	}
+}
+
+// ask sends one question, unless one is under way.
+func (p *poller) ask(ctx context.Context, s Source) {
+	if p.asking {
+		return
+	}
+	p.asking, p.asked = true, time.Now()
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+		defer cancel()
+		snapshot, err := s.Fetch(ctx)
+		p.answers <- answer{snapshot, err}
+	}()
+}
+
+// schedule sets when to ask next, given how things are.
+func (p *poller) schedule(a *Agent, links []netcfg.Link) {
+	now := time.Now()
+	wait := a.config.Metadata.Poll
+	wait -= time.Duration(rand.Float64() * pollJitter * float64(wait))
+	if a.outage.err != nil {
+		wait = p.backoff.Next()
+	} else {
+		p.backoff.Reset()
+	}
+	if a.belief.Pending() {
+		wait = min(wait, confirmAfter)
+	}
+	if deadline, ok := a.belief.NextDeadline(); ok {
+		wait = min(wait, max(deadline.Sub(p.asked), confirmAfter))
+	}
+	if every := p.expecting(a, links, now); every > 0 {
+		wait = min(wait, every)
+	}
+	p.timer.Reset(max(p.asked.Add(wait).Sub(now), 0))
+}
+
+// expecting is how often to ask for the sake of NICs that have no ENI yet, 0 for none. It
+// keeps note of since when they wait.
+func (p *poller) expecting(a *Agent, links []netcfg.Link, now time.Time) time.Duration {
+	var every time.Duration
+	waiting := map[int]time.Time{}
+	for _, l := range links {
+		if !a.waits(l, links) {
+			continue
+		}
+		since, known := p.nics[l.Index]
+		if !known {
+			since = now
+			every = hurryEvery
+		}
+		waiting[l.Index] = since
+		switch age := now.Sub(since); {
+		case age < hurryFor:
+			every = hurryEvery
+		case age < expectFor && every == 0:
+			every = expectEvery
+		}
+	}
+	p.nics = waiting
+	return every
+}
+
+// waits reports whether a NIC looks like an ENI's of which too little is known: of the same
+// kind as the primary's, so that the veths of containers do not count on a real cloud.
+func (a *Agent) waits(l netcfg.Link, links []netcfg.Link) bool {
+	if l.Master != 0 || l.MAC == (metadata.MAC{}) {
+		return false
+	}
+	kind := ""
+	for _, b := range a.belief.Interfaces() {
+		if b.MAC == l.MAC {
+			return b.Addresses.State == metadata.Unknown || b.Primary.State == metadata.Unknown
+		}
+		if nic, problem := netcfg.MatchLink(b.MAC, links); problem == nil && b.Primary.Value {
+			kind = nic.Kind
+		}
+	}
+	return l.Kind == kind
+}

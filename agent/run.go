@@ -1,0 +1,271 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"enid/metadata"
+	"enid/netcfg"
+)
+
+// readyTimeout is when the service manager is told that the start is done although the metadata
+// has not answered yet: the host must not wait for a cloud that is down.
+const readyTimeout = 30 * time.Second
+
+// retryLeast and retryMost bound the pause after a pass that did not converge.
+const (
+	retryLeast = time.Second
+	retryMost  = time.Minute
+)
+
+// Events poke the loop. They carry no data: each only means "look again".
+type Events struct {
+	Kernel chan struct{} // something changed in the kernel
+	Files  chan struct{} // a document may have changed: ask the source again
+	Reload chan struct{} // read the configuration again
+}
+
+// NewEvents makes channels of one place each, so that pokes run together.
+func NewEvents() Events {
+	return Events{make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)}
+}
+
+// Poke sends to a channel of Events without waiting.
+func Poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// loop is the state of Run beside the agent's own.
+type loop struct {
+	*Agent
+	events  Events
+	poller  *poller
+	resync  *time.Ticker
+	retry   *time.Timer
+	backoff metadata.Backoff
+	load    func() (Config, error)
+	rebuild func(Config) (Source, error)
+	onLoad  func(Config)
+	// busy counts the passes of the last seconds that wrote, to slow down when somebody fights.
+	busy      int
+	busySince time.Time
+}
+
+// Reloader is how Run gets a new configuration: Load reads and checks it, Source makes its
+// source, Changed is told afterwards. Started is told once, when this is the one enid that writes
+// here. All may be nil.
+type Reloader struct {
+	Load    func() (Config, error)
+	Source  func(Config) (Source, error)
+	Started func(Config)
+	Changed func(Config)
+}
+
+// Run does passes until ctx ends: at once, then whenever the kernel, the metadata, a file, a
+// signal or time asks for one. It leaves the kernel as it is when it ends.
+func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
+	release, err := lock(a.config.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	l := &loop{
+		Agent: a, events: events, poller: newPoller(a.config.Metadata.Poll),
+		resync: time.NewTicker(a.config.Resync), retry: time.NewTimer(time.Hour),
+		backoff: metadata.Backoff{Min: retryLeast, Max: retryMost},
+		load:    reload.Load, rebuild: reload.Source, onLoad: reload.Changed,
+	}
+	defer l.resync.Stop()
+	l.retry.Stop()
+	if reload.Started != nil {
+		reload.Started(a.config)
+	}
+	l.work(ctx, true)
+	for l.wait(ctx) {
+	}
+	_ = a.notify.Stopping()
+	return nil
+}
+
+// wait blocks for one event and works on it. It is false when ctx has ended.
+func (l *loop) wait(ctx context.Context) bool {
+	var watchdog <-chan time.Time
+	if interval, ok := l.notify.WatchdogInterval(); ok {
+		watchdog = time.After(interval)
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-watchdog:
+		// Only this goroutine says that the daemon lives: if it hangs, it is restarted.
+		_ = l.notify.Watchdog()
+		l.tellReady()
+	case <-l.poller.timer.C:
+		l.poller.ask(ctx, l.source)
+	case <-l.events.Files:
+		l.poller.ask(ctx, l.source)
+	case answer := <-l.poller.answers:
+		l.poller.asking = false
+		l.learn(answer.snapshot, answer.err, time.Now())
+		l.work(ctx, false)
+	case <-l.events.Kernel:
+		l.work(ctx, false)
+	case <-l.resync.C:
+		l.work(ctx, true)
+	case <-l.retry.C:
+		l.work(ctx, false)
+	case <-l.events.Reload:
+		l.reload(ctx)
+	case r := <-l.reports:
+		l.setProblem(r.Reason, r.Text)
+		l.work(ctx, false)
+	}
+	return true
+}
+
+// work does a pass and everything that follows from one.
+func (l *loop) work(ctx context.Context, full bool) {
+	out := l.pass(ctx, full)
+	if ctx.Err() != nil {
+		return
+	}
+	if out.converged {
+		l.backoff.Reset()
+		l.retry.Stop()
+	} else {
+		l.retry.Reset(l.backoff.Next())
+	}
+	if out.links != nil {
+		before := len(l.poller.nics)
+		l.poller.schedule(l.Agent, out.links)
+		if len(l.poller.nics) > before {
+			l.poller.ask(ctx, l.source) // a new NIC: ask now, not at the next poll
+		}
+	} else {
+		l.poller.schedule(l.Agent, nil)
+	}
+	l.tellReady()
+	_ = l.notify.Status(l.Status().Sentence())
+	l.breathe(ctx, out)
+}
+
+// breathe pauses after a pass, longer while passes write again and again: then somebody undoes
+// what enid does, and a daemon that spins helps nobody.
+func (l *loop) breathe(ctx context.Context, out outcome) {
+	now := time.Now()
+	if now.Sub(l.busySince) > 10*time.Second {
+		l.busy, l.busySince = 0, now
+	}
+	if out.wrote > 0 {
+		l.busy++
+	}
+	pause := pauseAfterRun
+	if l.busy > 20 {
+		pause = min(pause<<min(l.busy-20, 8), time.Second)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+}
+
+// tellReady reports the start as done once: after the first converged pass on an answer,
+// or when the metadata keeps the host waiting.
+func (l *loop) tellReady() {
+	answered := !l.outage.lastAnswer.IsZero() && l.Status().Converged
+	if !l.ready && (answered || time.Since(l.started) > readyTimeout) {
+		l.ready = true
+		_ = l.notify.Ready()
+	}
+}
+
+// reload reads the configuration again. A bad one changes nothing, and says so until it is good.
+func (l *loop) reload(ctx context.Context) {
+	if l.load == nil {
+		return
+	}
+	config, err := l.load()
+	if err == nil && reflect.DeepEqual(config, l.config) {
+		if l.setProblem("config-invalid", "") {
+			l.work(ctx, false)
+		}
+		return
+	}
+	_ = l.notify.Reloading()
+	defer func() { _ = l.notify.Ready() }()
+	if err == nil {
+		err = l.adopt(config)
+	}
+	if err != nil {
+		l.setProblem("config-invalid", "the changed configuration is not used, the one before is still in force: "+err.Error())
+		l.work(ctx, false)
+		return
+	}
+	l.setProblem("config-invalid", "")
+	l.log.Info("configuration read")
+	l.work(ctx, true)
+	l.poller.ask(ctx, l.source)
+}
+
+// adopt makes a valid configuration the one in force.
+func (l *loop) adopt(config Config) error {
+	if config.RuntimeDir != l.config.RuntimeDir || config.StateDir != l.config.StateDir {
+		return errors.New("runtime_dir and state_dir cannot change while enid runs; restart it")
+	}
+	source, err := l.rebuild(config)
+	if err != nil {
+		return err
+	}
+	l.config = config
+	l.setSource(source)
+	l.counters.poll.Store(int64(config.Metadata.Poll))
+	l.resync.Reset(config.Resync)
+	l.poller.backoff.Max = config.Metadata.Poll
+	if l.onLoad != nil {
+		l.onLoad(config)
+	}
+	return nil
+}
+
+// Report tells the loop of a problem beside it, or with nil that it is over: it becomes part of
+// the status and is logged when it is new.
+func (a *Agent) Report(reason string, err error) {
+	p := metadata.Problem{Reason: reason}
+	if err != nil {
+		p.Text = err.Error()
+	}
+	a.reports <- p
+}
+
+// setProblem replaces the agent's own problem of this reason; an empty text ends it. It reports
+// whether there was one.
+func (a *Agent) setProblem(reason, text string) (had bool) {
+	var kept []metadata.Problem
+	for _, p := range a.problems {
+		if p.Reason != reason {
+			kept = append(kept, p)
+		}
+	}
+	had = len(kept) < len(a.problems)
+	if text != "" {
+		kept = append(kept, metadata.Problem{Reason: reason, Text: text})
+	}
+	a.problems = kept
+	return had
+}
+
+var _ Kernel = (*netcfg.Kernel)(nil)
+
+// Named says which of the daemon's tasks an error comes from.
+func Named(task string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", task, err)
+	}
+	return nil
+}

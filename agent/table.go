@@ -1,0 +1,184 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"enid/metadata"
+	"enid/netcfg"
+)
+
+// Print writes the status for a person: one line an ENI, its addresses and problems below.
+func (s *Status) Print(w io.Writer, now time.Time) error {
+	head := fmt.Sprintf("enid %s: %s", s.Version, s.Sentence())
+	if s.Instance != "" {
+		head += ", instance " + s.Instance
+	}
+	fmt.Fprintln(w, head)
+	fmt.Fprintln(w, "metadata:", s.Metadata.sentence(now))
+	printProblems(w, "", s.Problems)
+	if len(s.ENIs) == 0 {
+		_, err := fmt.Fprintln(w, "no ENI is known")
+		return err
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "ENI\tNIC\tPHASE\tSINCE\tADDRESSES\tSUBNET\tTABLE\tCHANGED")
+	for _, e := range s.ENIs {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, dash(e.NIC), e.Phase, ago(e.Since, now),
+			e.count(), dash(list(e.Subnets)), e.table(), ago(e.LastChange, now))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, e := range s.ENIs {
+		fmt.Fprintln(w)
+		e.print(w)
+	}
+	return nil
+}
+
+func (m MetadataStatus) sentence(now time.Time) string {
+	switch {
+	case m.OK:
+		return fmt.Sprintf("%s, answered %s ago", m.Provider, ago(m.LastAnswer, now))
+	case m.Error == "":
+		return m.Provider + ", not asked yet"
+	case m.LastAnswer.IsZero():
+		return fmt.Sprintf("%s, has never answered: %s", m.Provider, m.Error)
+	}
+	return fmt.Sprintf("%s, no answer for %s, everything stays as it is: %s", m.Provider, ago(m.LastAnswer, now), m.Error)
+}
+
+func (e *ENIStatus) count() string {
+	present := 0
+	for _, a := range e.Addresses {
+		if a.Present {
+			present++
+		}
+	}
+	return fmt.Sprintf("%d of %d", present, len(e.Addresses))
+}
+
+func (e *ENIStatus) table() string {
+	switch {
+	case e.Primary:
+		return "main"
+	case e.Slot == netcfg.NoSlot:
+		return "-"
+	}
+	return fmt.Sprint(e.Table)
+}
+
+// print writes an ENI's addresses, what is known and by whom, and its problems.
+func (e *ENIStatus) print(w io.Writer) {
+	role := "secondary"
+	if e.Primary {
+		role = "primary"
+	}
+	fmt.Fprintf(w, "%s (%s, mac %s)\n", e.Name, role, e.MAC)
+	var addresses []string
+	for _, a := range e.Addresses {
+		text := a.Address.String()
+		if a.Public.IsValid() {
+			text += " (public " + a.Public.String() + ")"
+		}
+		if !a.Present {
+			text += " MISSING"
+		}
+		addresses = append(addresses, text)
+	}
+	wrapped(w, "  addresses  ", addresses)
+	wrapped(w, "  prefixes   ", texts(e.Prefixes))
+	wrapped(w, "  gateway    ", texts(e.Gateways))
+	wrapped(w, "  source     ", e.sources())
+	printProblems(w, "  ", e.Problems)
+}
+
+// sources groups the facts by who said them.
+func (e *ENIStatus) sources() []string {
+	var order []string
+	facts := map[string][]string{}
+	for _, fact := range []string{"primary", "subnets", "gateway", "addresses", "prefixes"} {
+		origin := e.Origins[fact]
+		if facts[origin] == nil {
+			order = append(order, origin)
+		}
+		facts[origin] = append(facts[origin], fact)
+	}
+	if len(order) == 1 {
+		return order
+	}
+	var parts []string
+	for _, origin := range order {
+		parts = append(parts, origin+": "+strings.Join(facts[origin], " "))
+	}
+	return parts
+}
+
+// wrapped writes words behind a label, in lines of at most 80 columns.
+func wrapped(w io.Writer, label string, words []string) {
+	if len(words) == 0 {
+		return
+	}
+	line := label
+	for i, word := range words {
+		if i < len(words)-1 {
+			word += ","
+		}
+		if len(line)+len(word) > 78 && line != label {
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
+			line = strings.Repeat(" ", len(label))
+		}
+		line += word + " "
+	}
+	fmt.Fprintln(w, strings.TrimRight(line, " "))
+}
+
+func printProblems(w io.Writer, indent string, problems []metadata.Problem) {
+	for _, p := range problems {
+		text := p.Text
+		if p.Field != "" {
+			text = p.Field + ": " + text
+		}
+		fmt.Fprintf(w, "%s! %s (%s)\n", indent, text, p.Reason)
+	}
+}
+
+func texts[T fmt.Stringer](values []T) []string {
+	var s []string
+	for _, v := range values {
+		s = append(s, v.String())
+	}
+	return s
+}
+
+func list[T fmt.Stringer](values []T) string { return strings.Join(texts(values), " ") }
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// ago is a duration since a time in one unit, "-" for the zero time.
+func ago(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case t.IsZero():
+		return "-"
+	case d < time.Second:
+		return fmt.Sprintf("%dms", max(d.Milliseconds(), 0))
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

@@ -1,0 +1,228 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// FetchTimeout bounds one whole Fetch of a dialect, so that a service whose every
+// key hangs delays a poll and does not end polling.
+const FetchTimeout = 10 * time.Second
+
+const (
+	connectTimeout = time.Second
+	requestTimeout = 3 * time.Second // connection, headers and body
+	idleTimeout    = 30 * time.Second
+	idleConns      = 2
+	maxBody        = 1 << 20
+	maxHeaders     = 64 << 10
+)
+
+// ErrNotFound is a service's 404. Errors of Client match it with errors.Is.
+var ErrNotFound = errors.New("not found")
+
+var (
+	errPage    = errors.New("answered 200 with an HTML page instead of a value; something stands between this host and the metadata service")
+	errTooLong = fmt.Errorf("answered more than %d bytes; that is no metadata", maxBody)
+)
+
+// StatusError is an answer whose status is not 200.
+type StatusError struct {
+	Path   string // as it was asked for
+	Status int
+}
+
+// Error says the status, and for a redirect why it was not followed. Where it was
+// asked is said by the error that wraps it.
+func (e *StatusError) Error() string {
+	s := strings.TrimSpace(fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status)))
+	if e.Status/100 == 3 {
+		s += ", a redirect, which is not followed; a metadata service sends none, so something stands in between"
+	}
+	return s
+}
+
+// Is makes a 404 match ErrNotFound.
+func (e *StatusError) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// Client asks one metadata service over HTTP/1.1, with the manners that all of
+// them want: no proxy, no redirect, little time, little memory, few
+// connections. It is safe for concurrent use.
+type Client struct {
+	base string // scheme://host[:port]
+	http *http.Client
+
+	mu      sync.Mutex
+	results map[string]uint64
+}
+
+// NewClient makes a Client for an endpoint written as scheme://host[:port].
+func NewClient(endpoint string) (*Client, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || !isEndpoint(u) {
+		return nil, fmt.Errorf("metadata endpoint %q: want scheme://host[:port], such as http://169.254.169.254", endpoint)
+	}
+	base := url.URL{Scheme: u.Scheme, Host: u.Host}
+	return &Client{base: base.String(), http: newHTTP(), results: map[string]uint64{}}, nil
+}
+
+func isEndpoint(u *url.URL) bool {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return false
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return false
+	}
+	rest := *u
+	rest.Scheme, rest.Host, rest.Path = "", "", strings.TrimPrefix(u.Path, "/")
+	return rest == url.URL{}
+}
+
+// newHTTP leaves Proxy unset: a proxy of the environment would be told the
+// instance's secrets, and IMDS refuses what was forwarded.
+func newHTTP() *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			TLSHandshakeTimeout:    connectTimeout,
+			Protocols:              protocols,
+			MaxIdleConns:           idleConns,
+			MaxIdleConnsPerHost:    idleConns,
+			IdleConnTimeout:        idleTimeout,
+			MaxResponseHeaderBytes: maxHeaders,
+			DisableCompression:     true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Get is the body of a path, which starts with a slash. Every status but 200 is
+// a StatusError; an HTML page under 200 is an error too. An empty body is for
+// the caller to judge.
+func (c *Client) Get(ctx context.Context, path string, header http.Header) (string, error) {
+	return c.do(ctx, http.MethodGet, path, header)
+}
+
+// Put is Get with the method that session tokens are asked for with, without a
+// request body.
+func (c *Client) Put(ctx context.Context, path string, header http.Header) (string, error) {
+	return c.do(ctx, http.MethodPut, path, header)
+}
+
+// Requests counts the requests made so far by their result: the status ("200",
+// "404"), "page", "too-long", "timeout", "canceled" or "error".
+func (c *Client) Requests() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.results)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, header http.Header) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := c.exchange(ctx, method, path, header)
+	c.mu.Lock()
+	c.results[result(err)]++
+	c.mu.Unlock()
+	if err != nil {
+		return "", fmt.Errorf("metadata service %s: %s %s: %w", c.base, method, path, err)
+	}
+	return body, nil
+}
+
+func (c *Client) exchange(ctx context.Context, method, path string, header http.Header) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil || !strings.HasPrefix(path, "/") {
+		return "", fmt.Errorf("%q is not a path of a metadata service", path)
+	}
+	maps.Copy(req.Header, header)
+	req.Header.Set("User-Agent", "enid")
+	// Not sent. It lets net/http try a PUT again when the service has just closed
+	// the idle connection that was taken for it; a token may be asked for twice.
+	req.Header["Idempotency-Key"] = nil
+
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return "", transportError(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1)) // also read on an error status, to keep the connection
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return "", &StatusError{Path: path, Status: resp.StatusCode}
+	case err != nil:
+		return "", transportError(err)
+	case len(body) > maxBody:
+		return "", errTooLong
+	case isPage(resp.Header.Get("Content-Type"), body):
+		return "", errPage
+	}
+	return string(body), nil
+}
+
+// isPage recognises what captive portals, proxies and error handlers send
+// under status 200. No value or document of a metadata service starts with <.
+func isPage(contentType string, body []byte) bool {
+	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	kind = strings.TrimSpace(kind)
+	start := strings.TrimSpace(strings.TrimPrefix(string(body[:min(len(body), 512)]), "\ufeff"))
+	return kind == "text/html" || kind == "application/xhtml+xml" || strings.HasPrefix(start, "<")
+}
+
+// transportError drops from an error what repeats the request or changes from
+// one try to the next (source ports), so that the same outage has the same text
+// and is logged once.
+func transportError(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	switch {
+	case timedOut(err):
+		return fmt.Errorf("no answer in time: %w", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w; a route or a firewall forbids it, as systemd-imdsd does unless systemd.imds.network=unlocked", err)
+	}
+	return err
+}
+
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
+}
+
+func result(err error) string {
+	status, isStatus := errors.AsType[*StatusError](err)
+	switch {
+	case err == nil:
+		return strconv.Itoa(http.StatusOK)
+	case isStatus:
+		return strconv.Itoa(status.Status)
+	case errors.Is(err, errPage):
+		return "page"
+	case errors.Is(err, errTooLong):
+		return "too-long"
+	case timedOut(err):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	}
+	return "error"
+}

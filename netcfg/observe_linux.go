@@ -1,0 +1,133 @@
+package netcfg
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// look is what links and addresses are there, with the record cut down to it.
+type look struct {
+	links []Link
+	addrs []presentAddr
+	byID  map[int]Link
+}
+
+// Observe returns what is ours and what decisions need, whole or not at all. It
+// writes nothing, neither to the kernel nor to the record.
+func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
+	l, err := k.look()
+	if err != nil {
+		return Observation{}, err
+	}
+	scoped, watched := k.nics(l, s)
+	k.watch.narrow(interest{protos: sorted(s.Protos), tables: sorted(s.Tables), nics: watched})
+
+	var o Observation
+	o.Host.Links = l.links
+	k.observeAddrs(l, scoped, &o)
+	if err := k.observeSettings(l, scoped, &o); err != nil {
+		return Observation{}, err
+	}
+	for _, f := range []Family{V4, V6} {
+		if err := ctx.Err(); err != nil {
+			return Observation{}, err
+		}
+		rules, err := k.conn.rules(f, func(proto int) bool { return slices.Contains(s.Protos, proto) })
+		if err != nil {
+			return Observation{}, fmt.Errorf("read the IPv%d policy rules: %w", f, err)
+		}
+		o.Own.Rules = append(o.Own.Rules, rules...)
+	}
+	if err := k.observeRoutes(ctx, s, scoped, watched, &o); err != nil {
+		return Observation{}, err
+	}
+	return o, nil
+}
+
+// look reads links and addresses, and forgets what is recorded of ones that
+// are gone: in memory, the file follows when something is applied.
+func (k *Kernel) look() (look, error) {
+	links, err := k.conn.links()
+	if err != nil {
+		return look{}, fmt.Errorf("read the links: %w", err)
+	}
+	addrs, err := k.conn.addrs()
+	if err != nil {
+		return look{}, fmt.Errorf("read the addresses: %w", err)
+	}
+	l := look{links: links, addrs: addrs, byID: map[int]Link{}}
+	nics := map[nicID]bool{}
+	for _, link := range links {
+		l.byID[link.Index] = link
+		nics[link.id()] = true
+	}
+	present := map[ownedAddr]bool{}
+	for _, a := range addrs {
+		present[l.owned(a.Addr)] = true
+	}
+	k.record.forget(nics, present)
+	return l, nil
+}
+
+func (l Link) id() nicID { return nicID{l.Index, l.MAC} }
+
+// owned is the address as the record would have it.
+func (l look) owned(a Addr) ownedAddr { return ownedAddr{l.byID[a.Link].id(), a.Prefix} }
+
+// nics are the ifindexes, in order, of the scope's NICs, and of these together
+// with the ones that something of ours is recorded of.
+func (k *Kernel) nics(l look, s Scope) (scoped, watched []int) {
+	recorded := k.record.nics()
+	for _, link := range l.links {
+		in := s.MACs[link.MAC]
+		if in {
+			scoped = append(scoped, link.Index)
+		}
+		if in || recorded[link.Index] {
+			watched = append(watched, link.Index)
+		}
+	}
+	return scoped, watched
+}
+
+func (k *Kernel) observeAddrs(l look, scoped []int, o *Observation) {
+	for _, a := range l.addrs {
+		switch {
+		case k.record.addrs[l.owned(a.Addr)]:
+			o.Own.Addrs = append(o.Own.Addrs, a.Addr)
+		case slices.Contains(scoped, a.Link) && !a.passing:
+			o.Host.Addrs = append(o.Host.Addrs, a.Addr)
+		}
+	}
+}
+
+func (k *Kernel) observeSettings(l look, scoped []int, o *Observation) error {
+	recorded := k.record.nics()
+	for _, link := range l.links {
+		in := slices.Contains(scoped, link.Index)
+		if !in && !recorded[link.Index] {
+			continue
+		}
+		for _, name := range Knobs {
+			_, ours := k.record.knobs[ownedKnob{link.id(), name}]
+			if !in && !ours {
+				continue
+			}
+			value, ok, err := knob(link, name)
+			if err != nil {
+				return fmt.Errorf("read the setting %s of %s: %w", name, link.Name, err)
+			}
+			s := Setting{link.Index, name, value}
+			if ok && in {
+				o.Host.Settings = append(o.Host.Settings, s)
+			}
+			if ok && ours {
+				o.Own.Settings = append(o.Own.Settings, s)
+			}
+		}
+	}
+	return nil
+}
+
+func sorted(v []int) []int { return slices.Compact(slices.Sorted(slices.Values(v))) }

@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+
+	"enid/metadata"
+)
+
+// EchoPort is where hosts that serve echoes listen, by TCP and UDP.
+const EchoPort = 7
+
+// metadataAddr is the metadata service's address, in every cloud that enid knows.
+var metadataAddr = netip.MustParseAddr("169.254.169.254")
+
+// The link between the fabric's router and the host outside: ranges that are
+// reserved for documentation.
+var (
+	outsidePrefixes = []netip.Prefix{netip.MustParsePrefix("198.51.100.10/24"), netip.MustParsePrefix("2001:db8:ffff::10/64")}
+	outsideRouter   = []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24"), netip.MustParsePrefix("2001:db8:ffff::1/64")}
+)
+
+// Lab is one VPC with its hosts. Labs do not know of each other. Its methods
+// may be called by several goroutines.
+type Lab struct {
+	fabric  *Host
+	outside *Host
+
+	mu      sync.Mutex
+	hosts   []*Host // all but the fabric
+	subnets []*Subnet
+	ports   map[metadata.MAC]*port
+	numbers int // of names and MACs given out
+}
+
+// New makes a lab with an empty VPC: the fabric's namespace, its firewall and the metadata address.
+func New() (*Lab, error) {
+	if os.Getenv(stage) != "inside" {
+		return nil, errors.New("lab: not inside: call lab.Enter, or lab.Main in TestMain, before anything else")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		return nil, fmt.Errorf("lab: the fabric's firewall needs nft (package nftables): %w", err)
+	}
+	fabric, err := newHost("fabric", fabricSysctls...)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	l := &Lab{fabric: fabric, ports: map[metadata.MAC]*port{}}
+	err = fabric.addAddrs("lo", netip.PrefixFrom(metadataAddr, 32))
+	if err == nil {
+		err = l.nft(guardTable)
+	}
+	if err == nil {
+		err = l.addOutside()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lab: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// Close ends every process that was started in the lab's hosts, and the hosts. The
+// kernel then removes namespaces and NICs, as soon as the caller has closed the
+// sockets that it got from them.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, h := range append(l.hosts, l.fabric) {
+		errs = append(errs, h.close())
+	}
+	l.hosts = nil
+	return errors.Join(errs...)
+}
+
+// VM makes a host with no NIC but lo, and the kernel's own defaults in every sysctl that
+// concerns enid, whatever this machine's are.
+func (l *Lab) VM(name string) (*Host, error) {
+	return l.host(name, vmSysctls...)
+}
+
+func (l *Lab) host(name string, sysctls ...string) (*Host, error) {
+	h, err := newHost(name, sysctls...)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts = append(l.hosts, h)
+	return h, nil
+}
+
+// Outside is the host beyond the fabric's router. It reaches all subnets by plain
+// routing, and serves echoes.
+func (l *Lab) Outside() *Host { return l.outside }
+
+func (l *Lab) addOutside() error {
+	h, err := l.host("outside", neighbourSysctls...)
+	if err != nil {
+		return err
+	}
+	l.outside = h
+	if err := l.wire("out", 0, h, NIC{Name: "eth0", MAC: l.newMAC()}); err != nil {
+		return err
+	}
+	if err := l.fabric.addAddrs("out", slices.Concat(outsideRouter, []netip.Prefix{linkLocalGateway})...); err != nil {
+		return err
+	}
+	if err := l.fabric.hurry("out"); err != nil {
+		return err
+	}
+	return h.settle(outsidePrefixes, outsideRouter)
+}
+
+// MetadataListener listens on the metadata service's address, which every host reaches
+// by its default route. The caller closes it.
+func (l *Lab) MetadataListener(port uint16) (net.Listener, error) {
+	return l.fabric.Listen("tcp", netip.AddrPortFrom(metadataAddr, port).String())
+}
+
+// number gives out 1, 2, 3 and so on.
+func (l *Lab) number() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.numbers++
+	return l.numbers
+}
+
+// newMAC is a MAC of the lab's own NICs; those of VMs are the caller's choice.
+func (l *Lab) newMAC() metadata.MAC {
+	n := l.number()
+	return metadata.MAC{0x06, 0x1a, 0xb0, 0, byte(n >> 8), byte(n)}
+}
