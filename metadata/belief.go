@@ -100,10 +100,10 @@ func (b Belief) Interfaces() []Believed {
 // kernel objects of interfaces that are not believed be taken for leftovers.
 func (b Belief) Settled() bool { return b.settled }
 
-// Pending reports whether something waits for a second whole answer, so that
-// asking again soon is worth it.
+// Pending reports whether something of a listed interface waits for a second
+// whole answer, so that asking again soon is worth it.
 func (b Belief) Pending() bool {
-	return slices.ContainsFunc(b.entries, func(e belief) bool { return e.pending })
+	return slices.ContainsFunc(b.entries, func(e belief) bool { return e.pending && e.absentSince.IsZero() })
 }
 
 // NextDeadline is when an interface that is not listed any more can be

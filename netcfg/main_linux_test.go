@@ -110,17 +110,21 @@ func (h *host) plugUp(name string, last byte) Link {
 	h.Helper()
 	l := h.plug(name, last)
 	h.must(h.conn.setLink(Setting{l.Index, LinkUp, "1"}))
-	h.settle(name, netlink.OperUp)
+	h.settle(name, true)
 	return h.link(name)
 }
 
-// settle waits until both sides of a NIC have come to a state, which the kernel works out, and
+// settle waits until both sides of a NIC are operational or not, which the kernel works out, and
 // tells, some time after the change. A rule written behind it waits for the kernel's lock.
-func (h *host) settle(name string, state netlink.LinkOperState) {
+func (h *host) settle(name string, up bool) {
 	h.Helper()
 	for _, side := range []string{name, name + "x"} {
-		for l, err := netlink.LinkByName(side); l.Attrs().OperState != state; l, err = netlink.LinkByName(side) {
+		for {
+			l, err := netlink.LinkByName(side)
 			h.must(err)
+			if (l.Attrs().OperState == netlink.OperUp) == up {
+				break
+			}
 			runtime.Gosched()
 		}
 	}

@@ -209,7 +209,7 @@ func TestMainIsNotReadAgain(t *testing.T) {
 	reads("and now", scope, false, foreign, own)
 
 	h.must(h.conn.setLink(Setting{in.Index, LinkUp, "0"})) // takes the routes without an event of theirs
-	h.settle(in.Name, netlink.OperDown)
+	h.settle(in.Name, false)
 	w.quiet()
 	reads("link down", scope, true)
 	w.quiet()

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"enid/metadata"
-	"enid/metadata/metadatatest"
+	"enid/test/metadatatest"
 )
 
 // FuzzParse reads whatever one ENI and the lists may say. What is known must be usable.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"enid/metadata/metadatatest"
+	"enid/test/metadatatest"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -97,16 +98,25 @@ func (w *watcher) run(ctx context.Context, changed func()) error {
 
 // event reports whether ev concerns the paths, and moves the watches after them.
 func (w *watcher) event(ev fsnotify.Event) (bool, error) {
-	ev.Name = filepath.Clean(ev.Name) // "//etc" in the root directory
-	before := w.seen
-	if before.dirs[ev.Name] && ev.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
-		// The watch may be on a directory that is gone, under the name of a new one. An
-		// error means that the kernel has removed it already.
-		_ = w.fsw.Remove(ev.Name)
-	} else if !before.concerns(ev.Name) {
+	name := filepath.Clean(ev.Name) // "//etc" in the root directory
+	if !w.seen.concerns(name) && !w.seen.dirs[name] {
 		return false, nil
 	}
+	if ev.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
+		w.forget(name)
+	}
 	return true, w.sync()
+}
+
+// forget removes the watches on name and below it. A watch stays with its
+// directory when that or one above it is renamed: what is now under the old
+// name would go unwatched.
+func (w *watcher) forget(name string) {
+	for _, dir := range w.fsw.WatchList() {
+		if dir == name || strings.HasPrefix(dir, name+"/") {
+			_ = w.fsw.Remove(dir) // an error means that the kernel removed it already
+		}
+	}
 }
 
 // sync sets the watches, again and again until the paths lead the same way before and

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"enid/metadata"
-	"enid/metadata/metadatatest"
+	"enid/test/metadatatest"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"enid/metadata"
-	"enid/metadata/metadatatest"
+	"enid/test/metadatatest"
 )
 
 func TestNames(t *testing.T) {

@@ -21,7 +21,7 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"enid/metadata", []string{"enid/metadata"}, []string{"github.com/vishvananda", "golang.org/x/sys", "github.com/prometheus", "syscall"},
+	{"enid/metadata", []string{"enid/metadata"}, []string{"github.com/vishvananda", "golang.org/x/sys", "github.com/prometheus"},
 		"metadata knows no Linux"},
 	{"enid/netcfg", []string{"enid/metadata"}, []string{"net/http", "github.com/prometheus", "github.com/fsnotify"},
 		"netcfg knows no HTTP and no cloud"},
