@@ -126,8 +126,11 @@ func (a *Agent) enis(links []netcfg.Link) []netcfg.ENI {
 	var enis []netcfg.ENI
 	for _, b := range a.belief.Interfaces() {
 		name := ""
-		if link, problem := netcfg.MatchLink(b.MAC, links); problem == nil {
+		link, problem := netcfg.MatchLink(b.MAC, links)
+		if problem == nil {
 			name = link.Name
+		} else if !b.AbsentSince.IsZero() && problem.Reason == "no-nic" {
+			continue // neither the metadata nor the host knows it any more
 		}
 		c := a.config.For(b.MAC, b.ID.Value, name)
 		enis = append(enis, netcfg.ENI{

@@ -147,6 +147,7 @@ func (c *change) attrs() []any {
 type history map[metadata.MAC]past
 
 type past struct {
+	name       string
 	phase      netcfg.Phase
 	since      time.Time
 	lastChange time.Time
@@ -273,7 +274,7 @@ func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENISt
 // one for each problem when it is new.
 func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
 	before, known := a.history[e.MAC]
-	p := past{phase: e.Phase, since: now, lastChange: before.lastChange, problems: e.Problems}
+	p := past{name: e.Name, phase: e.Phase, since: now, lastChange: before.lastChange, problems: e.Problems}
 	if known && before.phase == e.Phase {
 		p.since = before.since
 	}
@@ -296,9 +297,9 @@ func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
 
 // logGone logs ENIs that are not known any more, with what was removed.
 func (a *Agent) logGone(fresh history, r report) {
-	for mac := range a.history {
+	for mac, before := range a.history {
 		if _, still := fresh[mac]; !still {
-			a.log.Info("gone", "mac", mac)
+			a.log.Info("gone", "eni", before.name)
 		}
 	}
 	for slot, ch := range r.changes {

@@ -85,40 +85,43 @@ func (d *demo) tour(ctx context.Context) error {
 	var assigned netip.Addr
 	for _, s := range []struct {
 		title string
-		do    func() error
+		do    func(context.Context) error
 	}{
-		{"The VM boots with its primary ENI, which has one secondary address; enid starts", func() (err error) {
+		{"The VM boots with its primary ENI, which has one secondary address; enid starts", func(context.Context) (err error) {
 			d.daemon, err = d.Start()
 			return err
 		}},
-		{"An ENI with five addresses is hot-plugged", func() (err error) {
+		{"An ENI with five addresses is hot-plugged", func(context.Context) (err error) {
 			first, err = d.Attach("subnet-b", 5)
 			return err
 		}},
-		{"A second ENI is hot-plugged, into the same subnet", func() (err error) {
+		{"A second ENI is hot-plugged, into the same subnet", func(context.Context) (err error) {
 			second, err = d.Attach("subnet-b", 5)
 			return err
 		}},
-		{"An address is assigned to the first", func() error {
+		{"An address is assigned to the first", func(context.Context) error {
 			a, err := d.Cloud.AssignCount(first.ID, 1)
 			if err == nil {
 				assigned = a[0]
 			}
 			return err
 		}},
-		{"The address is released again", func() error {
+		{"The address is released again", func(ctx context.Context) error {
 			if err := d.Cloud.Release(first.ID, assigned); err != nil {
 				return err
 			}
 			return d.awaitGone(ctx, assigned)
 		}},
-		{"Somebody deletes the rule that leads to the subnet's ENIs", func() error {
+		{"Somebody deletes the rule that leads to the subnet's ENIs", func(ctx context.Context) error {
 			return d.byHand(ctx, "ip", "rule", "del", "pref", "20108")
 		}},
-		{"Somebody sets the first ENI's NIC down", func() error { return d.linkDown(ctx, first) }},
-		{"… and up again", func() error { d.down = false; return d.byHand(ctx, "ip", "link", "set", d.NIC(first.MAC), "up") }},
-		{"The metadata answers 500 to everything, and enid is killed and started in the middle of it", func() error { return d.outage(ctx) }},
-		{"The second ENI is detached", func() error { return d.detach(ctx, second) }},
+		{"Somebody sets the first ENI's NIC down", func(ctx context.Context) error { return d.linkDown(ctx, first) }},
+		{"… and up again", func(ctx context.Context) error {
+			d.down = false
+			return d.byHand(ctx, "ip", "link", "set", d.NIC(first.MAC), "up")
+		}},
+		{"The metadata answers 500 to everything, and enid is killed and started in the middle of it", func(ctx context.Context) error { return d.outage(ctx) }},
+		{"The second ENI is detached", func(ctx context.Context) error { return d.detach(ctx, second) }},
 	} {
 		if err := d.show(ctx, s.title, s.do); err != nil {
 			return fmt.Errorf("%s: %w", strings.ToLower(s.title), err)
@@ -128,21 +131,21 @@ func (d *demo) tour(ctx context.Context) error {
 }
 
 // show does one step, waits until the VM is as the cloud says, and shows how it went.
-func (d *demo) show(ctx context.Context, title string, do func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	defer cancel()
+func (d *demo) show(ctx context.Context, title string, do func(context.Context) error) error {
 	d.step++
 	d.say(fmt.Sprintf("\n%d. %s", d.step, title))
 	began := time.Now()
-	if err := do(); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := do(bounded); err != nil {
 		return err
 	}
 	if !d.down {
-		if _, err := d.Await(ctx, d.Addresses()...); err != nil {
+		if _, err := d.Await(bounded, d.Addresses()...); err != nil {
 			d.fail("%v", err)
 		}
 		took := time.Since(began)
-		if _, err := d.AwaitStatus(ctx, func(s *agent.Status) bool { return s.Converged && len(s.ENIs) == len(d.Cloud.Describe(d.Instance)) }); err != nil {
+		if _, err := d.AwaitStatus(bounded, func(s *agent.Status) bool { return s.Converged && len(s.ENIs) == len(d.Cloud.Describe(d.Instance)) }); err != nil {
 			d.fail("%v", err)
 		}
 		d.log()
@@ -239,6 +242,7 @@ func (d *demo) probe(ctx context.Context, addrs []netip.Addr) []lab.ProbeResult 
 func (d *demo) table(ctx context.Context) error {
 	results := d.probe(ctx, d.Addresses())
 	var peers []string
+	var failed []string
 	cells := map[netip.Addr]map[string]string{}
 	for _, r := range results {
 		if !slices.Contains(peers, r.Peer) {
@@ -250,13 +254,14 @@ func (d *demo) table(ctx context.Context) error {
 		word := string(r.Direction)
 		if r.Err != nil {
 			word = "-"
-			if !d.down {
-				d.fail("%s", r)
-			}
+			failed = append(failed, r.String())
 		}
 		cells[r.Addr][r.Peer] = strings.TrimSpace(cells[r.Addr][r.Peer] + " " + word)
 	}
 	d.print(peers, cells)
+	if len(failed) > 0 && !d.down {
+		d.fail("%d of %d probes failed, the first: %s", len(failed), len(results), failed[0])
+	}
 	return d.spoofed()
 }
 
