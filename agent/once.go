@@ -48,8 +48,7 @@ func (a *Agent) Plan(ctx context.Context) ([]netcfg.Op, error) {
 	if err := a.ask(ctx); err != nil {
 		return nil, err
 	}
-	_, _, ops, _, err := a.decide(ctx, true)
-	return ops, err
+	return a.decide(ctx, true, &report{})
 }
 
 // ask learns one answer, and a second one a moment later if something is to be confirmed.
@@ -73,16 +72,17 @@ func (a *Agent) ask(ctx context.Context) error {
 
 // unconfirmed reports whether a second answer that agrees with the first would change the plan.
 func (a *Agent) unconfirmed(ctx context.Context) bool {
-	seen, _, ops, _, err := a.decide(ctx, true)
+	var r report
+	ops, err := a.decide(ctx, true, &r)
 	if err != nil {
 		return false
 	}
-	enis := a.enis(seen.Host.Links)
+	enis := a.enis(r.seen.Host.Links)
 	for i := range enis {
 		enis[i].Hold = enis[i].Hold && !enis[i].Whole()
 	}
-	trusting := netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: seen})
-	return len(netcfg.Plan(seen.Own, trusting)) != len(ops)
+	trusting := netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: r.seen})
+	return len(netcfg.Plan(r.seen.Own, trusting)) != len(ops)
 }
 
 // Cleanup removes everything that enid ever added to this kernel, and its files, and nothing else. It

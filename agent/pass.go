@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"enid/netcfg"
 )
 
-// rounds is how often a pass looks and writes before it leaves the rest to the next: one to
-// write, one to see that nothing is left to do, one for what only showed after the first.
+// rounds is how often a pass writes before it leaves the rest to the next: once as a rule, and
+// again for what only showed after that.
 const rounds = 3
 
 // outcome is what one pass came to.
@@ -25,83 +26,75 @@ type outcome struct {
 // pass looks at the kernel, makes it what it should be, and looks again. It is synchronous
 // and publishes the status at its end. full reads everything anew.
 func (a *Agent) pass(ctx context.Context, full bool) outcome {
-	var out outcome
-	var errs []error
-	var seen netcfg.Observation
-	var target netcfg.Target
-	var problems []metadata.Problem
-	failed := map[netcfg.Slot]error{}
-	began := time.Now()
-	changes := changes{}
-	for range rounds {
-		var ops []netcfg.Op
-		var err error
-		seen, target, ops, problems, err = a.decide(ctx, full)
+	r := report{began: time.Now(), changes: changes{}, failed: map[netcfg.Slot]error{}, undone: map[netcfg.Slot]bool{}}
+	for round := 0; ; round++ {
+		ops, err := a.decide(ctx, full, &r)
 		if err != nil {
-			errs = append(errs, err)
+			r.problems = append(r.problems, problemOf(err))
 			break
 		}
-		if len(ops) == 0 {
-			out.converged = true
+		r.out.converged = len(ops) == 0
+		if r.out.converged || round == rounds {
+			r.remaining(ops)
 			break
 		}
 		if err := a.file.save(a.slots); err != nil {
-			errs = append(errs, err)
-			break // a slot that is not on disk could be given twice after a crash
-		}
-		results := a.kernel.Apply(ctx, ops)
-		wrote := 0
-		for _, r := range results {
-			a.counters.op(r)
-			if r.Err != nil {
-				if failed[r.Op.Slot] == nil && !r.Skipped {
-					failed[r.Op.Slot] = r.Err
-				}
-				continue
-			}
-			wrote++
-			changes.add(r.Op)
-			a.log.Debug("done", "command", r.Op.String())
-		}
-		out.wrote += wrote
-		if wrote == 0 {
+			r.remaining(ops) // a slot that is not on disk could be given twice after a crash
+			r.problems = append(r.problems, problemOf(err))
 			break
+		}
+		if a.apply(ctx, ops, &r) == 0 {
+			round = rounds - 1 // nothing moves: look once more, for the status
 		}
 		full = false
 	}
 	if ctx.Err() != nil {
-		return out // stopping: what was read may be cut short, so nothing is said about it
+		return r.out // stopping: what was read may be cut short, so nothing is said about it
 	}
-	out.links = seen.Host.Links
-	if out.converged {
-		clear(failed)
-	}
-	a.publish(report{seen, target, changes, failed, append(problems, problemsOf(errs)...), out, began})
-	return out
+	r.out.links = r.seen.Host.Links
+	a.publish(r)
+	return r.out
 }
 
-// decide looks at the kernel and plans. It writes nothing.
-func (a *Agent) decide(ctx context.Context, full bool) (seen netcfg.Observation, target netcfg.Target, ops []netcfg.Op, problems []metadata.Problem, err error) {
-	seen, err = a.kernel.Observe(ctx, a.scope(full))
+// apply writes, and notes in the report what was done and what was refused. It returns how many operations
+// succeeded.
+func (a *Agent) apply(ctx context.Context, ops []netcfg.Op, r *report) (wrote int) {
+	for _, result := range a.kernel.Apply(ctx, ops) {
+		a.counters.op(result)
+		if result.Err != nil {
+			if r.failed[result.Op.Slot] == nil && !result.Skipped {
+				r.failed[result.Op.Slot] = result.Err
+			}
+			continue
+		}
+		wrote++
+		r.changes.add(result.Op)
+		a.log.Debug("done", "command", result.Op.String())
+	}
+	r.out.wrote += wrote
+	return wrote
+}
+
+// decide looks at the kernel and plans; what it saw and meant is in the report. It writes nothing.
+func (a *Agent) decide(ctx context.Context, full bool, r *report) ([]netcfg.Op, error) {
+	seen, err := a.kernel.Observe(ctx, a.scope(full))
 	if err != nil {
-		return seen, target, nil, nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
+		return nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
 	}
 	enis := a.enis(seen.Host.Links)
-	a.slots, problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
-	target = netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: seen})
-	return seen, target, netcfg.Plan(seen.Own, target), problems, nil
+	a.slots, r.problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
+	r.seen = seen
+	r.target = netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: seen})
+	return netcfg.Plan(seen.Own, r.target), nil
 }
 
-func problemsOf(errs []error) []metadata.Problem {
-	var p []metadata.Problem
-	for _, err := range errs {
-		reason := "kernel-unreadable"
-		if strings.HasPrefix(err.Error(), "state_dir") {
-			reason = "state-not-saved"
-		}
-		p = append(p, metadata.Problem{Reason: reason, Text: err.Error()})
+// problemOf is an error of a pass as a problem of the status.
+func problemOf(err error) metadata.Problem {
+	reason := "kernel-unreadable"
+	if strings.HasPrefix(err.Error(), "state_dir") {
+		reason = "state-not-saved"
 	}
-	return p
+	return metadata.Problem{Reason: reason, Text: err.Error()}
 }
 
 // changes sums up by ENI what a pass did, for one line in the log.
@@ -159,10 +152,19 @@ type report struct {
 	seen     netcfg.Observation
 	target   netcfg.Target
 	changes  changes
-	failed   map[netcfg.Slot]error
+	failed   map[netcfg.Slot]error // the first refusal of each
+	undone   map[netcfg.Slot]bool  // who has operations left
 	problems []metadata.Problem
 	out      outcome
 	began    time.Time
+}
+
+// remaining notes whose operations are left. What was refused first and then went is no failure.
+func (r *report) remaining(ops []netcfg.Op) {
+	for _, op := range ops {
+		r.undone[op.Slot] = true
+	}
+	maps.DeleteFunc(r.failed, func(s netcfg.Slot, _ error) bool { return !r.undone[s] })
 }
 
 // publish makes the status of a pass and logs what is new in it.
@@ -171,7 +173,7 @@ func (a *Agent) publish(r report) {
 	last := a.status.Load()
 	s := &Status{
 		Version: a.version, Instance: a.answered.Instance, LastPass: now, LastChange: last.LastChange,
-		Converged: r.out.converged && len(r.failed) == 0,
+		Converged: r.out.converged,
 		Metadata:  a.metadataStatus(),
 		Problems:  slices.Concat(a.problems, a.answerProblems(""), r.problems),
 	}
@@ -257,7 +259,7 @@ func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENISt
 	case o.Slot != netcfg.NoSlot && err != nil:
 		e.Phase = PhaseFailed
 		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Reason: "kernel-refused", Text: err.Error()})
-	case o.Phase == netcfg.Ready && !r.out.converged:
+	case o.Phase == netcfg.Ready && (r.undone[o.Slot] || r.undone[netcfg.NoSlot]):
 		e.Phase = PhaseFailed
 		e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name, Reason: "not-converged", Text: "the kernel is not yet as it should be; enid goes on trying"})
 	case o.Phase == netcfg.Ready:
