@@ -61,6 +61,7 @@ type Agent struct {
 	status   atomic.Pointer[Status]
 	ready    bool
 	reports  chan metadata.Problem // from beside the loop, see Report
+	ended    chan struct{}         // closed when the loop has
 	started  time.Time
 }
 
@@ -71,6 +72,7 @@ func New(o Options) *Agent {
 		file:    slotsFile{path: filepath.Join(o.Config.StateDir, "slots.json")},
 		history: history{},
 		reports: make(chan metadata.Problem, 8),
+		ended:   make(chan struct{}),
 		started: time.Now(),
 	}
 	a.counters.init()
@@ -160,8 +162,17 @@ func (a *Agent) scope(full bool) netcfg.Scope {
 	return s
 }
 
-// Sentence says in one line how things are, for people who ask the service manager.
+// Sentence says in one line how things are and where to see more, for people who ask the service
+// manager.
 func (s *Status) Sentence() string {
+	if !s.Converged || !s.Metadata.OK || len(s.Problems) > 0 {
+		return s.summary() + "; see enid status"
+	}
+	return s.summary()
+}
+
+// summary says in a few words how things are.
+func (s *Status) summary() string {
 	right, wrong := 0, 0
 	for _, e := range s.ENIs {
 		if e.Phase == PhaseConfigured {
@@ -175,10 +186,12 @@ func (s *Status) Sentence() string {
 		text = "1 ENI configured"
 	}
 	if wrong > 0 {
-		text += fmt.Sprintf(", %d not (enid status)", wrong)
+		text += fmt.Sprintf(", %d not", wrong)
 	}
-	if !s.Metadata.OK {
-		text += ", metadata does not answer"
+	if !s.Metadata.OK && s.Metadata.Error == "" {
+		text += ", the metadata has not answered yet"
+	} else if !s.Metadata.OK {
+		text += ", the metadata does not answer"
 	}
 	return text
 }

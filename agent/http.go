@@ -50,26 +50,26 @@ func (a *Agent) Handler() http.Handler {
 
 func (a *Agent) pollInterval() time.Duration { return time.Duration(a.counters.poll.Load()) }
 
-// Serve answers on the HTTP address, "" for none, and on the socket until ctx ends. An address
-// that cannot be had is no reason to leave the network alone: it is reported as an error
-// through failed, which is called with nil when it can be had after all, and tried again.
-func Serve(ctx context.Context, handler http.Handler, address, runtimeDir string, failed func(error)) error {
+// ServeSocket answers on the socket in the runtime directory until ctx ends.
+func ServeSocket(ctx context.Context, handler http.Handler, runtimeDir string) error {
 	socket := filepath.Join(runtimeDir, SocketName)
 	// The lock says that no other enid is here, so a socket that is left is a dead one's.
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
-	local, err := net.Listen("unix", socket)
+	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
+	return serve(ctx, l, handler)
+}
+
+// serve answers until ctx ends, which is no error.
+func serve(ctx context.Context, l net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 14}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if address != "" {
-		go listen(ctx, server, address, failed)
-	}
-	if err := server.Serve(local); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -78,15 +78,14 @@ func Serve(ctx context.Context, handler http.Handler, address, runtimeDir string
 // listenAgain is how long to wait for an address that somebody else has.
 const listenAgain = 10 * time.Second
 
-func listen(ctx context.Context, server *http.Server, address string, failed func(error)) {
+// ServeHTTP answers on the HTTP address, "" for none, until ctx ends. An address that cannot be had is
+// no reason to leave the network alone: failed is called with an error, with nil once it can be had
+// after all, and meanwhile it is tried again.
+func ServeHTTP(ctx context.Context, handler http.Handler, address string, failed func(error)) {
 	said := ""
 	for ctx.Err() == nil {
-		l, err := net.Listen("tcp", address)
-		if err == nil {
-			if said != "" {
-				failed(nil)
-			}
-			_ = server.Serve(l)
+		err := listenAndServe(ctx, handler, address, failed)
+		if ctx.Err() != nil || err == nil {
 			return
 		}
 		if err.Error() != said {
@@ -98,6 +97,19 @@ func listen(ctx context.Context, server *http.Server, address string, failed fun
 		case <-time.After(listenAgain):
 		}
 	}
+}
+
+func listenAndServe(ctx context.Context, handler http.Handler, address string, failed func(error)) error {
+	if address == "" {
+		failed(nil)
+		return nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	failed(nil)
+	return serve(ctx, l, handler)
 }
 
 // FetchStatus asks the daemon of this runtime directory for its status.

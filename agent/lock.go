@@ -33,3 +33,11 @@ func lock(runtimeDir string) (release func(), err error) {
 	_, _ = fmt.Fprintln(f, os.Getpid()) // for people only; the lock is what counts
 	return func() { _ = f.Close() }, nil
 }
+
+// hint adds to ErrRunning what to do about it for this command.
+func hint(err error, text string) error {
+	if errors.Is(err, ErrRunning) {
+		return fmt.Errorf("%w; %s", err, text)
+	}
+	return err
+}

@@ -16,7 +16,7 @@ import (
 func (a *Agent) Apply(ctx context.Context) error {
 	release, err := lock(a.config.RuntimeDir)
 	if err != nil {
-		return fmt.Errorf("%w; the daemon does this by itself (systemctl reload enid makes it look now)", err)
+		return hint(err, "the daemon does this by itself (systemctl reload enid makes it look now)")
 	}
 	defer release()
 	if err := a.ask(ctx); err != nil {
@@ -90,7 +90,7 @@ func (a *Agent) unconfirmed(ctx context.Context) bool {
 func (a *Agent) Cleanup(ctx context.Context, done func(netcfg.Result)) error {
 	release, err := lock(a.config.RuntimeDir)
 	if err != nil {
-		return fmt.Errorf("%w; it would put everything back: stop it first (systemctl stop enid)", err)
+		return hint(err, "it would put everything back: stop it first (systemctl stop enid)")
 	}
 	defer release()
 	var errs []error

@@ -34,13 +34,13 @@ func (a *Agent) pass(ctx context.Context, full bool) outcome {
 			break
 		}
 		r.out.converged = len(ops) == 0
-		if r.out.converged || round == rounds {
-			r.remaining(ops)
-			break
-		}
 		if err := a.file.save(a.slots); err != nil {
 			r.remaining(ops) // a slot that is not on disk could be given twice after a crash
 			r.problems = append(r.problems, problemOf(err))
+			break
+		}
+		if r.out.converged || round == rounds {
+			r.remaining(ops)
 			break
 		}
 		if a.apply(ctx, ops, &r) == 0 {
@@ -141,6 +141,7 @@ type history map[metadata.MAC]past
 
 type past struct {
 	name       string
+	slot       netcfg.Slot
 	phase      netcfg.Phase
 	since      time.Time
 	lastChange time.Time
@@ -276,17 +277,20 @@ func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENISt
 // one for each problem when it is new.
 func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
 	before, known := a.history[e.MAC]
-	p := past{name: e.Name, phase: e.Phase, since: now, lastChange: before.lastChange, problems: e.Problems}
+	p := past{name: e.Name, slot: e.Slot, phase: e.Phase, since: now, lastChange: before.lastChange, problems: e.Problems}
 	if known && before.phase == e.Phase {
 		p.since = before.since
 	}
-	id := []any{"eni", e.Name, "nic", e.NIC, "phase", e.Phase}
+	id := []any{"eni", e.Name}
+	if e.NIC != "" {
+		id = append(id, "nic", e.NIC)
+	}
 	ch := r.changes[e.Slot]
 	if ch != nil && e.Slot != netcfg.NoSlot {
 		p.lastChange = now
-		a.log.Info("changed", append(append(id, ch.attrs()...), "took", now.Sub(r.began).Round(10*time.Microsecond))...)
+		a.log.Info("changed", slices.Concat(id, []any{"phase", e.Phase}, ch.attrs(), []any{"took", now.Sub(r.began).Round(10 * time.Microsecond)})...)
 	} else if !known || before.phase != e.Phase {
-		a.log.Info("now "+string(e.Phase), id[:4]...)
+		a.log.Info(e.news(), id...)
 	}
 	for _, problem := range e.Problems {
 		if !slices.Contains(before.problems, problem) {
@@ -295,6 +299,14 @@ func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
 	}
 	e.Since, e.LastChange = p.since, p.lastChange
 	fresh[e.MAC] = p
+}
+
+// news is what the log says of an ENI that comes into its phase.
+func (e *ENIStatus) news() string {
+	if e.Phase == netcfg.Waiting {
+		return "now waiting for its NIC"
+	}
+	return "now " + string(e.Phase)
 }
 
 // logGone logs ENIs that are not known any more, with what was removed.
@@ -306,10 +318,22 @@ func (a *Agent) logGone(fresh history, r report) {
 	}
 	for slot, ch := range r.changes {
 		owned := slices.ContainsFunc(r.target.ENIs, func(o netcfg.Outcome) bool { return o.Slot == slot && slot != netcfg.NoSlot })
-		if !owned {
+		if name := a.history.nameOf(slot); !owned && name != "" {
+			a.log.Info("changed", append([]any{"eni", name}, ch.attrs()...)...)
+		} else if !owned {
 			a.log.Info("changed for all ENIs", ch.attrs()...)
 		}
 	}
+}
+
+// nameOf is the ENI that had a slot in the pass before, "" for none.
+func (h history) nameOf(slot netcfg.Slot) string {
+	for _, p := range h {
+		if p.slot == slot && slot != netcfg.NoSlot {
+			return p.name
+		}
+	}
+	return ""
 }
 
 // logProblems logs the host-wide problems that are new, and the end of those that are over.

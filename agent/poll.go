@@ -37,6 +37,7 @@ type poller struct {
 	asking  bool
 	asked   time.Time // when the last question was sent
 	backoff metadata.Backoff
+	again   time.Duration // how long to wait after the newest failure
 	// nics is when each NIC without an ENI was first seen, by ifindex.
 	nics map[int]time.Time
 }
@@ -62,15 +63,23 @@ func (p *poller) ask(ctx context.Context, s Source) {
 	}()
 }
 
+// answered notes how a question went: each failure in a row doubles the wait for the next.
+func (p *poller) answered(err error) {
+	p.asking = false
+	if err != nil {
+		p.again = p.backoff.Next()
+	} else {
+		p.backoff.Reset()
+	}
+}
+
 // schedule sets when to ask next, given how things are.
 func (p *poller) schedule(a *Agent, links []netcfg.Link) {
 	now := time.Now()
 	wait := a.config.Metadata.Poll
 	wait -= time.Duration(rand.Float64() * pollJitter * float64(wait))
 	if a.outage.err != nil {
-		wait = p.backoff.Next()
-	} else {
-		p.backoff.Reset()
+		wait = p.again
 	}
 	if a.belief.Pending() {
 		wait = min(wait, confirmAfter)

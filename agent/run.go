@@ -44,14 +44,16 @@ func Poke(c chan struct{}) {
 // loop is the state of Run beside the agent's own.
 type loop struct {
 	*Agent
-	events  Events
-	poller  *poller
-	resync  *time.Ticker
-	retry   *time.Timer
-	backoff metadata.Backoff
-	load    func() (Config, error)
-	rebuild func(Config) (Source, error)
-	onLoad  func(Config)
+	events Events
+	poller *poller
+	resync *time.Ticker
+	retry  *time.Timer
+	// watchdog is when to say that the daemon lives, patience when the start counts as done anyhow.
+	watchdog, patience <-chan time.Time
+	backoff            metadata.Backoff
+	load               func() (Config, error)
+	rebuild            func(Config) (Source, error)
+	onLoad             func(Config)
 	// busy counts the passes of the last seconds that wrote, to slow down when somebody fights.
 	busy      int
 	busySince time.Time
@@ -68,11 +70,12 @@ type Reloader struct {
 }
 
 // Run does passes until ctx ends: at once, then whenever the kernel, the metadata, a file, a
-// signal or time asks for one. It leaves the kernel as it is when it ends.
+// signal or time asks for one. It leaves the kernel as it is when it ends. An Agent runs once.
 func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
+	defer close(a.ended)
 	release, err := lock(a.config.RuntimeDir)
 	if err != nil {
-		return err
+		return hint(err, "there can be only one (systemctl status enid)")
 	}
 	defer release()
 	l := &loop{
@@ -82,6 +85,11 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 		load:    reload.Load, rebuild: reload.Source, onLoad: reload.Changed,
 	}
 	defer l.resync.Stop()
+	if interval, ok := a.notify.WatchdogInterval(); ok {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		l.watchdog = ticker.C
+	}
 	l.retry.Stop()
 	if reload.Started != nil {
 		reload.Started(a.config)
@@ -95,23 +103,20 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 
 // wait blocks for one event and works on it. It is false when ctx has ended.
 func (l *loop) wait(ctx context.Context) bool {
-	var watchdog <-chan time.Time
-	if interval, ok := l.notify.WatchdogInterval(); ok {
-		watchdog = time.After(interval)
-	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-watchdog:
+	case <-l.watchdog:
 		// Only this goroutine says that the daemon lives: if it hangs, it is restarted.
 		_ = l.notify.Watchdog()
+	case <-l.patience:
 		l.tellReady()
 	case <-l.poller.timer.C:
 		l.poller.ask(ctx, l.source)
 	case <-l.events.Files:
 		l.poller.ask(ctx, l.source)
 	case answer := <-l.poller.answers:
-		l.poller.asking = false
+		l.poller.answered(answer.err)
 		l.learn(answer.snapshot, answer.err, time.Now())
 		l.work(ctx, false)
 	case <-l.events.Kernel:
@@ -123,8 +128,9 @@ func (l *loop) wait(ctx context.Context) bool {
 	case <-l.events.Reload:
 		l.reload(ctx)
 	case r := <-l.reports:
-		l.setProblem(r.Reason, r.Text)
-		l.work(ctx, false)
+		if l.setProblem(r.Reason, r.Text) || r.Text != "" {
+			l.work(ctx, false)
+		}
 	}
 	return true
 }
@@ -179,36 +185,33 @@ func (l *loop) breathe(ctx context.Context, out outcome) {
 // or when the metadata keeps the host waiting.
 func (l *loop) tellReady() {
 	answered := !l.outage.lastAnswer.IsZero() && l.Status().Converged
-	if !l.ready && (answered || time.Since(l.started) > readyTimeout) {
+	if !l.ready && (answered || time.Since(l.started) >= readyTimeout) {
 		l.ready = true
 		_ = l.notify.Ready()
 	}
 }
 
-// reload reads the configuration again. A bad one changes nothing, and says so until it is good.
+// reload reads the configuration again, and looks at everything anew also where it is the same: whoever
+// asks for it wants that. A bad one changes nothing, and says so until it is good.
 func (l *loop) reload(ctx context.Context) {
 	if l.load == nil {
 		return
 	}
+	if l.ready { // before that the service manager waits for the start, and READY would end it
+		_ = l.notify.Reloading()
+		defer func() { _ = l.notify.Ready() }()
+	}
 	config, err := l.load()
-	if err == nil && reflect.DeepEqual(config, l.config) {
-		if l.setProblem("config-invalid", "") {
-			l.work(ctx, false)
+	if err == nil && !reflect.DeepEqual(config, l.config) {
+		if err = l.adopt(config); err == nil {
+			l.log.Info("configuration read")
 		}
-		return
 	}
-	_ = l.notify.Reloading()
-	defer func() { _ = l.notify.Ready() }()
-	if err == nil {
-		err = l.adopt(config)
-	}
+	trouble := ""
 	if err != nil {
-		l.setProblem("config-invalid", "the changed configuration is not used, the one before is still in force: "+err.Error())
-		l.work(ctx, false)
-		return
+		trouble = "the changed configuration is not used, the one before is still in force: " + err.Error()
 	}
-	l.setProblem("config-invalid", "")
-	l.log.Info("configuration read")
+	l.setProblem("config-invalid", trouble)
 	l.work(ctx, true)
 	l.poller.ask(ctx, l.source)
 }
@@ -234,13 +237,16 @@ func (l *loop) adopt(config Config) error {
 }
 
 // Report tells the loop of a problem beside it, or with nil that it is over: it becomes part of
-// the status and is logged when it is new.
+// the status and is logged when it is new. After the end of Run it does nothing.
 func (a *Agent) Report(reason string, err error) {
 	p := metadata.Problem{Reason: reason}
 	if err != nil {
 		p.Text = err.Error()
 	}
-	a.reports <- p
+	select {
+	case a.reports <- p:
+	case <-a.ended:
+	}
 }
 
 // setProblem replaces the agent's own problem of this reason; an empty text ends it. It reports

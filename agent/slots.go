@@ -37,6 +37,9 @@ func (f *slotsFile) load() (netcfg.Slots, error) {
 	if err == nil && d.Version != 1 {
 		err = fmt.Errorf("version %d is not known to this enid", d.Version)
 	}
+	if err == nil {
+		err = d.Slots.Check()
+	}
 	if err != nil {
 		return netcfg.Slots{}, fmt.Errorf("slots of earlier runs are lost, new ones are given: %s: %w", f.path, err)
 	}

@@ -3,9 +3,11 @@ package agent
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"enid/metadata"
 	"enid/netcfg"
@@ -13,12 +15,12 @@ import (
 
 // Print writes the status for a person: one line an ENI, its addresses and problems below.
 func (s *Status) Print(w io.Writer, now time.Time) error {
-	head := fmt.Sprintf("enid %s: %s", s.Version, s.Sentence())
+	head := "enid " + s.Version
 	if s.Instance != "" {
-		head += ", instance " + s.Instance
+		head += " on instance " + s.Instance
 	}
-	fmt.Fprintln(w, head)
-	fmt.Fprintln(w, "metadata:", s.Metadata.sentence(now))
+	paragraph(w, "", head+": "+s.summary())
+	paragraph(w, "", "metadata: "+s.Metadata.sentence(now))
 	printProblems(w, "", s.Problems)
 	if len(s.ENIs) == 0 {
 		_, err := fmt.Fprintln(w, "no ENI is known")
@@ -26,10 +28,10 @@ func (s *Status) Print(w io.Writer, now time.Time) error {
 	}
 	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "ENI\tNIC\tPHASE\tSINCE\tADDRESSES\tSUBNET\tTABLE\tCHANGED")
+	fmt.Fprintln(table, "ENI\tNIC\tPHASE\tSINCE\tADDRESSES\tTABLE\tCHANGED")
 	for _, e := range s.ENIs {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, dash(e.NIC), e.Phase, ago(e.Since, now),
-			e.count(), dash(list(e.Subnets)), e.table(), ago(e.LastChange, now))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, dash(e.NIC), e.Phase, ago(e.Since, now),
+			e.count(), e.table(), ago(e.LastChange, now))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -91,10 +93,14 @@ func (e *ENIStatus) print(w io.Writer) {
 		}
 		addresses = append(addresses, text)
 	}
-	wrapped(w, "  addresses  ", addresses)
-	wrapped(w, "  prefixes   ", texts(e.Prefixes))
-	wrapped(w, "  gateway    ", texts(e.Gateways))
-	wrapped(w, "  source     ", e.sources())
+	labelled(w, "  subnets    ", ",", texts(e.Subnets))
+	labelled(w, "  gateway    ", ",", texts(e.Gateways))
+	labelled(w, "  addresses  ", ",", addresses)
+	labelled(w, "  prefixes   ", ",", texts(e.Prefixes))
+	labelled(w, "  said by    ", ";", e.sources())
+	if e.Phase == netcfg.Waiting {
+		paragraph(w, "  ", "the metadata lists it, and no NIC with its MAC is here yet")
+	}
 	printProblems(w, "  ", e.Problems)
 }
 
@@ -114,26 +120,38 @@ func (e *ENIStatus) sources() []string {
 	}
 	var parts []string
 	for _, origin := range order {
-		parts = append(parts, origin+": "+strings.Join(facts[origin], " "))
+		parts = append(parts, strings.ReplaceAll(origin, ", ", " + ")+": "+strings.Join(facts[origin], " "))
 	}
 	return parts
 }
 
-// wrapped writes words behind a label, in lines of at most 80 columns.
-func wrapped(w io.Writer, label string, words []string) {
-	if len(words) == 0 {
+// labelled writes values behind a label, with a separator between them.
+func labelled(w io.Writer, label, separator string, values []string) {
+	if len(values) == 0 {
 		return
 	}
-	line := label
-	for i, word := range words {
-		if i < len(words)-1 {
-			word += ","
-		}
-		if len(line)+len(word) > 78 && line != label {
+	words := slices.Clone(values)
+	for i := range words[:len(words)-1] {
+		words[i] += separator
+	}
+	fill(w, label, strings.Repeat(" ", len(label)), words)
+}
+
+// paragraph writes a text, the lines after the first further in.
+func paragraph(w io.Writer, indent, text string) {
+	fill(w, indent, indent+"  ", strings.Fields(text))
+}
+
+// fill writes words in lines of at most 80 columns, of which each begins with a margin. A word that is
+// longer has a line of its own.
+func fill(w io.Writer, first, others string, words []string) {
+	line, empty := first, true
+	for _, word := range words {
+		if !empty && utf8.RuneCountInString(line)+utf8.RuneCountInString(word) > 80 {
 			fmt.Fprintln(w, strings.TrimRight(line, " "))
-			line = strings.Repeat(" ", len(label))
+			line = others
 		}
-		line += word + " "
+		line, empty = line+word+" ", false
 	}
 	fmt.Fprintln(w, strings.TrimRight(line, " "))
 }
@@ -144,7 +162,11 @@ func printProblems(w io.Writer, indent string, problems []metadata.Problem) {
 		if p.Field != "" {
 			text = p.Field + ": " + text
 		}
-		fmt.Fprintf(w, "%s! %s (%s)\n", indent, text, p.Reason)
+		text += " [" + p.Reason + "]"
+		// A document with several errors has a line for each.
+		for line := range strings.Lines(text) {
+			paragraph(w, indent, "! "+line)
+		}
 	}
 }
 
@@ -155,8 +177,6 @@ func texts[T fmt.Stringer](values []T) []string {
 	}
 	return s
 }
-
-func list[T fmt.Stringer](values []T) string { return strings.Join(texts(values), " ") }
 
 func dash(s string) string {
 	if s == "" {

@@ -1,4 +1,4 @@
-package metadata_test
+package metadata
 
 import (
 	"fmt"
@@ -10,14 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
-
-	. "enid/metadata"
 )
 
 var (
-	netipCmp = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
-	start    = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	wait     = time.Minute
+	netipCmp    = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+	equateEmpty = cmpopts.EquateEmpty()
+	began       = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	wait        = time.Minute
 )
 
 func mac(n byte) MAC { return MAC{2, 0, 0, 0, 0, n} }
@@ -101,7 +100,7 @@ func TestBeliefOfAnInterface(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var b Belief
 			for n, i := range tt.answers {
-				b = b.Update(answer(i), start.Add(time.Duration(n)*time.Second), wait)
+				b = b.Update(answer(i), began.Add(time.Duration(n)*time.Second), wait)
 			}
 			got := b.Interfaces()[0]
 			if d := cmp.Diff(addrs(tt.want...), got.Addresses.Value, netipCmp); d != "" {
@@ -148,7 +147,7 @@ func TestBeliefOfTheList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var b Belief
 			for n, s := range tt.answers {
-				b = b.Update(s, start.Add(time.Duration(n)*10*time.Second), 20*time.Second)
+				b = b.Update(s, began.Add(time.Duration(n)*10*time.Second), 20*time.Second)
 			}
 			var got []byte
 			absent := false
@@ -160,7 +159,7 @@ func TestBeliefOfTheList(t *testing.T) {
 				t.Errorf("believed %v, settled %v; want %v, %v", got, b.Settled(), tt.want, tt.settled)
 			}
 			deadline, ok := b.NextDeadline()
-			if ok != (tt.deadline > 0) || ok && !deadline.Equal(start.Add(time.Duration(tt.deadline)*time.Second)) {
+			if ok != (tt.deadline > 0) || ok && !deadline.Equal(began.Add(time.Duration(tt.deadline)*time.Second)) {
 				t.Errorf("deadline %v, %v; want %d s", deadline, ok, tt.deadline)
 			}
 			if ok && !absent {
@@ -207,7 +206,7 @@ func damage(t *rapid.T, right Interface) Interface {
 func TestBeliefSurvivesWrongAnswers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Belief
-		now := start
+		now := began
 		always := []string{"10.0.1.5", "10.0.1.6"}
 		right := drawENI(t, 1, always)
 		known := []netip.Addr(nil) // of always, what was gained

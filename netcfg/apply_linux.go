@@ -106,7 +106,7 @@ func (b *batch) claimSetting(s Setting) error {
 	case recorded && old.isOurs(present):
 		b.record.knobs[id] = change{old.found, []string{present, s.Value}}
 	default: // also where another has changed a setting of ours: theirs is put back
-		b.record.knobs[id] = change{present, []string{s.Value}}
+		b.record.knobs[id] = change{present, []string{present, s.Value}}
 	}
 	return nil
 }
@@ -127,7 +127,9 @@ func (b *batch) step(ctx context.Context, op Op) Result {
 		return Result{Op: op}
 	}
 	b.disclaim(op)
-	b.failed[op.Slot] = true
+	if s, ok := op.Object.(Setting); !ok || s.Knob != LinkMTU { // an MTU that the driver refuses holds up nothing
+		b.failed[op.Slot] = true
+	}
 	return Result{Op: op, Err: fmt.Errorf("%s: %w", op, advise(err))}
 }
 

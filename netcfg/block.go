@@ -25,9 +25,11 @@ func (r Route) key() Route { return Route{Table: r.Table, Dst: r.Dst, Metric: r.
 // block is the ENI's block of rules and the selectors that lead into it.
 func (b *builder) block(e *eni, f Family, n network, grouped bool) {
 	base := b.blockOf(e.Slot)
-	if grouped {
-		b.rule(Rule{Family: f, Priority: base, Table: MainTable, SuppressPrefix: halves(f), SuppressGroup: b.Group})
+	first := Rule{Family: f, Priority: base, Table: MainTable, SuppressPrefix: halves(f), SuppressGroup: b.Group}
+	if !grouped { // a goto needs its target: without one the kernel walks on to main
+		first = Rule{Family: f, Priority: base, Table: b.TableOf(e.Slot)}
 	}
+	b.rule(first)
 	b.rule(Rule{Family: f, Priority: base + 1, Table: b.TableOf(e.Slot)})
 	b.rule(Rule{Family: f, Priority: base + 2, Unreachable: true})
 
@@ -36,6 +38,11 @@ func (b *builder) block(e *eni, f Family, n network, grouped bool) {
 	}
 	for _, s := range n.subnets {
 		b.subnetSelector(e, f, s)
+	}
+	for _, a := range n.addrs { // where not all subnets are known
+		if !slices.ContainsFunc(n.subnets, func(s netip.Prefix) bool { return s.Contains(a) }) {
+			b.rule(Rule{Family: f, Priority: b.Priority + subnetSelectors, From: netip.PrefixFrom(a, a.BitLen()), IIF: "lo", Goto: base})
+		}
 	}
 	b.rule(Rule{Family: f, Priority: b.Priority + deviceSelectors, OIF: e.Link.Name, Goto: base})
 }
@@ -53,7 +60,15 @@ func (b *builder) subnetSelector(e *eni, f Family, subnet netip.Prefix) {
 	case !exclusive:
 		b.byAddress(e, f, subnet, Rule{Family: f, Priority: b.Priority + subnetSelectors, IIF: "lo", Goto: base})
 	case sharers[0] != e.Slot:
-		b.byAddress(e, f, subnet, Rule{Family: f, Priority: b.chainOf(sharers[0]), Goto: base})
+		chain := Rule{Family: f, Priority: b.chainOf(sharers[0]), Goto: base}
+		b.byAddress(e, f, subnet, chain)
+		// What others put on the NIC came into the chain too, and would go on to its first ENI.
+		for _, a := range b.Seen.Host.Addrs {
+			if ip := a.Prefix.Addr(); a.Link == e.Link.Index && subnet.Contains(ip) && !slices.Contains(e.nets[f].addrs, ip) {
+				chain.From = netip.PrefixFrom(ip, ip.BitLen())
+				b.rule(chain)
+			}
+		}
 	case len(sharers) == 1:
 		selector.Goto = base
 		b.rule(selector)
@@ -77,20 +92,28 @@ func (b *builder) byAddress(e *eni, f Family, subnet netip.Prefix, r Rule) {
 // first, and whether nobody else on this host has one there.
 func (b *builder) sharers(f Family, subnet netip.Prefix) (slots []Slot, exclusive bool) {
 	exclusive = true
+	nics := map[int]bool{}
 	for i := range b.enis {
 		e := &b.enis[i]
 		n := e.nets[f]
 		if !slices.ContainsFunc(n.addrs, subnet.Contains) {
 			continue
 		}
-		if e.managed() && !e.primary() {
+		// One that does not know the subnet for its own adds nothing to the chain, and a chain
+		// without a rule is a goto without a target.
+		if e.managed() && !e.primary() && slices.Contains(n.subnets, subnet) {
 			slots = append(slots, e.Slot)
+			nics[e.Link.Index] = true
 		} else {
 			exclusive = false
 		}
 	}
 	slices.Sort(slots)
-	return slots, exclusive
+	// What the kernel has counts too, of whatever NIC: the primary may be under a bridge, be
+	// ambiguous, or not be listed at all, and the host must not lose its own way.
+	others := func(a Addr) bool { return subnet.Contains(a.Prefix.Addr()) && !nics[a.Link] }
+	heldToo := func(a Addr) bool { return b.held[b.slotOf(a)] && others(a) }
+	return slots, exclusive && !slices.ContainsFunc(b.Seen.Host.Addrs, others) && !slices.ContainsFunc(b.Seen.Own.Addrs, heldToo)
 }
 
 // table is the ENI's own route table, and main's routes to its subnets where asked for.
@@ -111,13 +134,13 @@ func (b *builder) table(e *eni, f Family, n network) {
 		e.Phase = Incomplete
 		e.problem("gateway", "gateway-unknown", "no source says the gateway of %s; only its own subnet is reached", n.any())
 	}
-	b.copyRoutes(e, f, table, func(netip.Prefix) bool { return true })
+	b.copyRoutes(e, f, table, defaultOf(f))
 	if !e.SubnetRoute {
 		return
 	}
 	for _, s := range n.subnets {
-		foreign := func(r Route) bool { return r.Dst == s && r.Link == link }
-		if !slices.ContainsFunc(b.Seen.Host.Routes, foreign) {
+		foreign := func(r Route) bool { return r.Dst == s }
+		if !slices.ContainsFunc(b.Seen.Host.within(link, s), foreign) {
 			b.route(Route{Table: MainTable, Dst: s, Link: link, Metric: subnetRouteMetric + int(e.Slot)})
 		}
 	}
@@ -126,18 +149,23 @@ func (b *builder) table(e *eni, f Family, n network) {
 // subnetRouteMetric is behind what others put in main for the same subnet.
 const subnetRouteMetric = 1000
 
-// copyRoutes repeats main's routes through the ENI's own NIC in its table, so that they
-// hold for its addresses too.
-func (b *builder) copyRoutes(e *eni, f Family, table int, wanted func(netip.Prefix) bool) {
-	copies := keep(b.Seen.Host.Routes, func(r Route) bool {
-		return r.Link == e.Link.Index && FamilyOf(r.Dst.Addr()) == f && r.Dst.Bits() > halves(f) && wanted(r.Dst)
-	})
-	if len(copies) > maxCopies {
-		e.problem("", "too-many-routes", "main has %d routes through %s; none is honoured for its addresses, the limit is %d", len(copies), e.Link.Name, maxCopies)
+// copyRoutes repeats main's routes through the ENI's own NIC to parts of these prefixes in
+// its table, so that they hold for its addresses too.
+func (b *builder) copyRoutes(e *eni, f Family, table int, prefixes ...netip.Prefix) {
+	n := 0
+	for _, p := range prefixes {
+		n += len(b.Seen.Host.within(e.Link.Index, p))
+	}
+	if n > maxCopies {
+		e.problem("", "too-many-routes", "main has %d routes through %s; none is honoured for its addresses, the limit is %d", n, e.Link.Name, maxCopies)
 		return
 	}
-	for _, r := range copies {
-		b.route(Route{Table: table, Dst: r.Dst, Metric: r.Metric, Via: r.Via, Link: r.Link})
+	for _, p := range prefixes {
+		for _, r := range b.Seen.Host.within(e.Link.Index, p) {
+			if r.Dst.Bits() > max(p.Bits(), halves(f)) {
+				b.route(Route{Table: table, Dst: r.Dst, Metric: r.Metric, Via: r.Via, Link: r.Link})
+			}
+		}
 	}
 }
 

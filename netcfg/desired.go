@@ -67,6 +67,8 @@ func Desired(in Input) Target {
 	for _, e := range append(in.ENIs[:len(in.ENIs):len(in.ENIs)], b.unlisted()...) {
 		b.enis = append(b.enis, b.resolve(e))
 	}
+	b.settleClaims()
+	b.held = b.heldSlots()
 	for i := range b.enis {
 		b.enis[i].build(&b)
 	}
@@ -85,6 +87,7 @@ type builder struct {
 	Input
 	layout
 	enis []eni
+	held map[Slot]bool // whose objects stay regardless
 	want State
 }
 
@@ -97,7 +100,8 @@ type eni struct {
 
 // network is the part of an ENI in one family.
 type network struct {
-	addrs    []netip.Addr // first is the primary address
+	addrs    []netip.Addr
+	first    netip.Addr // the primary address, also where it is narrowed away
 	subnets  []netip.Prefix
 	prefixes []netip.Prefix
 	gateway  netip.Addr // zero where unknown
@@ -148,7 +152,7 @@ func (b *builder) networks(e *eni) map[Family]network {
 	nets := map[Family]network{}
 	for _, f := range []Family{V4, V6} {
 		n := network{
-			addrs:    keep(e.Addresses.Value, func(a netip.Addr) bool { return FamilyOf(a) == f && e.allows(a) }),
+			addrs:    keep(e.Addresses.Value, func(a netip.Addr) bool { return FamilyOf(a) == f }),
 			subnets:  keep(e.Subnets.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
 			prefixes: keep(e.ENI.Prefixes.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
 		}
@@ -157,17 +161,69 @@ func (b *builder) networks(e *eni) map[Family]network {
 				n.gateway = g
 			}
 		}
+		if e.primary() && e.Link.Index != 0 {
+			b.recallGateway(e, f, &n)
+			b.fromHost(e, f, &n)
+		}
+		if len(n.addrs) > 0 {
+			n.first = n.addrs[0]
+		}
+		n.addrs = keep(n.addrs, e.allows)
 		if e.Hold && e.Link.Index != 0 {
 			b.recall(e, f, &n)
 		}
-		if e.primary() && e.Link.Index != 0 {
-			b.fromHost(e, f, &n)
-		}
-		if len(n.addrs) > 0 || len(n.prefixes) > 0 {
+		switch {
+		case len(n.addrs) == 0 && len(n.prefixes) == 0:
+		case f == V6 && e.Link.NoIPv6:
+			e.problem("addresses", "ipv6-off", "IPv6 is switched off on %s, so it gets IPv4 only (sysctl net.ipv6.conf.%s.disable_ipv6)", e.Link.Name, e.Link.Name)
+		default:
 			nets[f] = n
 		}
 	}
 	return nets
+}
+
+// settleClaims gives an address that two ENIs claim to one of them: the one that has it on its NIC
+// now, else the first. It happens while an address moves: the gain is believed at once, the
+// loss when it is confirmed. Two rules for one source could only lead one way.
+func (b *builder) settleClaims() {
+	owner := map[netip.Addr]int{} // index in enis
+	claims := func(f func(i int, a netip.Addr)) {
+		for i := range b.enis {
+			for _, n := range b.enis[i].nets {
+				for _, a := range n.addrs {
+					f(i, a)
+				}
+			}
+		}
+	}
+	claims(func(i int, a netip.Addr) {
+		if b.present(b.enis[i].Link.Index, a) {
+			owner[a] = i
+		}
+	})
+	claims(func(i int, a netip.Addr) {
+		if _, taken := owner[a]; !taken {
+			owner[a] = i
+		}
+	})
+	for i := range b.enis {
+		e := &b.enis[i]
+		for f, n := range e.nets {
+			mine := keep(n.addrs, func(a netip.Addr) bool { return owner[a] == i })
+			if len(mine) < len(n.addrs) {
+				e.problem("addresses", "address-on-two-enis", "another ENI claims one of the addresses as well, and has it until the metadata agrees with itself")
+			}
+			n.addrs = mine
+			e.nets[f] = n
+		}
+	}
+}
+
+// present reports whether an address is on a NIC, by whomever.
+func (b *builder) present(link int, a netip.Addr) bool {
+	on := func(x Addr) bool { return x.Link == link && x.Prefix.Addr() == a }
+	return link != 0 && (slices.ContainsFunc(b.Seen.Own.Addrs, on) || b.hasForeign(link, a))
 }
 
 // fromHost completes the primary's network with its NIC's addresses and main's default route.
@@ -186,8 +242,11 @@ func (b *builder) fromHost(e *eni, f Family, n *network) {
 		}
 	}
 	if !n.gateway.IsValid() {
-		for _, r := range b.Seen.Host.Routes {
-			if r.Link == e.Link.Index && FamilyOf(r.Dst.Addr()) == f && r.Dst.Bits() == 0 && r.Via.IsValid() {
+		for _, r := range b.Seen.Host.within(e.Link.Index, defaultOf(f)) {
+			if r.Dst.Bits() != 0 {
+				return // the defaults come first
+			}
+			if r.Via.IsValid() {
 				n.gateway = r.Via
 				return
 			}
@@ -209,6 +268,7 @@ func (e *eni) build(b *builder) {
 		if !e.Addresses.Whole() {
 			e.problem("addresses", "addresses-unknown", "no source says which addresses this ENI has")
 		}
+		return // there is nothing that the NIC's settings would be for
 	}
 	grouped := e.settings(b)
 	for _, f := range []Family{V4, V6} {
@@ -241,12 +301,12 @@ func (n network) any() string {
 // family gets its subnet's length, the others stand alone. The primary's first is DHCP's.
 func (e *eni) addresses(b *builder, n network) {
 	e.Addrs = append(e.Addrs, n.addrs...)
-	for i, a := range n.addrs {
-		if e.primary() && i == 0 || b.hasForeign(e.Link.Index, a) {
+	for _, a := range n.addrs {
+		if e.primary() && a == n.first || b.hasForeign(e.Link.Index, a) {
 			continue
 		}
 		p := netip.PrefixFrom(a, a.BitLen())
-		if i == 0 {
+		if a == n.first {
 			for _, s := range n.subnets {
 				if s.Contains(a) {
 					p = netip.PrefixFrom(a, s.Bits())
@@ -291,7 +351,7 @@ func (e *eni) settings(b *builder) (grouped bool) {
 
 	group := strconv.FormatUint(uint64(b.Input.Numbers.Group), 10)
 	switch was := present[LinkGroup]; {
-	case was == group, was == "0", ours(LinkGroup):
+	case was == group, was == "0", ours(LinkGroup): // ours is another number after a change of the settings
 		set(LinkGroup, group)
 		grouped = true
 	default:
@@ -303,6 +363,7 @@ func (e *eni) settings(b *builder) (grouped bool) {
 		return grouped
 	}
 	set(AcceptRA, "0")
+	set(Promote, "1")
 	if e.MTU.State == metadata.Known {
 		set(LinkMTU, strconv.Itoa(e.MTU.Value))
 	}

@@ -42,6 +42,12 @@ func (b *builder) recall(e *eni, f Family, n *network) {
 			n.subnets = append(n.subnets, r.Dst)
 		}
 	}
+	// The routes go with a link that was down for a moment; the address tells the subnet too.
+	for _, a := range b.Seen.Own.Addrs {
+		if p := a.Prefix.Masked(); a.Link == link && !e.primary() && len(n.subnets) == 0 && FamilyOf(p.Addr()) == f && !p.IsSingleIP() {
+			n.subnets = append(n.subnets, p)
+		}
+	}
 	for _, r := range b.Seen.Own.Rules {
 		first := r.Priority - b.Priority - prefixSelectors
 		if r.Family == f && r.From.IsValid() && r.IIF == "" && first == prefixRank(r.From) && r.Goto == b.blockOf(e.Slot) && !slices.Contains(n.prefixes, r.From) {
@@ -54,10 +60,9 @@ func (b *builder) recall(e *eni, f Family, n *network) {
 // unknown is not empty. What belongs to a NIC that is gone, or to an ENI that the
 // configuration gives up, is never held.
 func (b *builder) hold() {
-	held := b.heldSlots()
-	keepIt := func(o Object) bool { return held[b.slotOf(o)] }
+	keepIt := func(o Object) bool { return b.held[b.slotOf(o)] }
 	// The primary's exceptions are about the other ENIs, so they stay with any of them.
-	exceptions := slices.Contains(slices.Collect(maps.Values(held)), true)
+	exceptions := slices.Contains(slices.Collect(maps.Values(b.held)), true)
 	keepWay := func(o Object) bool { return keepIt(o) || exceptions && b.slotOf(o) == Primary }
 	for _, a := range b.Seen.Own.Addrs {
 		if keepIt(a) && !slices.Contains(b.want.Addrs, a) {

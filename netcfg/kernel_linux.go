@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kernel reads and changes one network namespace. Observe and Apply are for one
@@ -47,6 +49,21 @@ func NewKernel(runtimeDir string) (*Kernel, error) {
 		path: filepath.Join(runtimeDir, "record.json"), boot: strings.TrimSpace(string(boot)), namespace: namespace}}
 	k.record, k.why = k.file.load()
 	return k, nil
+}
+
+// MayChange says what this process lacks to change the network, nil for nothing. It is asked
+// before anything is done: root without the capability could still write sysctls, and
+// would stop half way.
+func MayChange() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("which capabilities has this process: %w", err)
+	}
+	if sets[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return fmt.Errorf("to change the network %w", advise(fmt.Errorf("is not permitted: %w", unix.EPERM)))
+	}
+	return nil
 }
 
 // Close ends a running Watch and releases the sockets. What is in the kernel and

@@ -24,8 +24,13 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 	k.watch.narrow(interest{protos: sorted(s.Protos), tables: sorted(s.Tables), nics: watched})
 
 	var o Observation
+	for i, link := range l.links {
+		if l.links[i].NoIPv6, err = noIPv6(link, slices.Contains(scoped, link.Index)); err != nil {
+			return Observation{}, err
+		}
+	}
 	o.Host.Links = l.links
-	k.observeAddrs(l, scoped, &o)
+	k.observeAddrs(l, &o)
 	if err := k.observeSettings(l, scoped, &o); err != nil {
 		return Observation{}, err
 	}
@@ -91,12 +96,12 @@ func (k *Kernel) nics(l look, s Scope) (scoped, watched []int) {
 	return scoped, watched
 }
 
-func (k *Kernel) observeAddrs(l look, scoped []int, o *Observation) {
+func (k *Kernel) observeAddrs(l look, o *Observation) {
 	for _, a := range l.addrs {
 		switch {
 		case k.record.addrs[l.owned(a.Addr)]:
 			o.Own.Addrs = append(o.Own.Addrs, a.Addr)
-		case slices.Contains(scoped, a.Link) && !a.passing:
+		case !a.passing:
 			o.Host.Addrs = append(o.Host.Addrs, a.Addr)
 		}
 	}
@@ -110,13 +115,18 @@ func (k *Kernel) observeSettings(l look, scoped []int, o *Observation) error {
 			continue
 		}
 		for _, name := range Knobs {
-			_, ours := k.record.knobs[ownedKnob{link.id(), name}]
+			id := ownedKnob{link.id(), name}
+			_, ours := k.record.knobs[id]
 			if !in && !ours {
 				continue
 			}
 			value, ok, err := knob(link, name)
 			if err != nil {
 				return fmt.Errorf("read the setting %s of %s: %w", name, link.Name, err)
+			}
+			if ok && ours && k.record.knobs[id].undone(name, value) {
+				delete(k.record.knobs, id)
+				ours = false
 			}
 			s := Setting{link.Index, name, value}
 			if ok && in {

@@ -248,3 +248,31 @@ func TestSlotsAreStable(t *testing.T) {
 		t.Errorf("the free slot is 1, got %d", w.slots[mac(1)])
 	}
 }
+
+// TestAddressOnTwoENIs: while an address moves, both ENIs may be believed to have it. It stays where it
+// is until the loss is believed, and then goes over; at no time is there more to do after a pass.
+func TestAddressOnTwoENIs(t *testing.T) {
+	for _, other := range []netip.Prefix{subnetA, subnetB} {
+		w := newWorld()
+		w.plug(1)
+		w.plug(2)
+		first, second := eni(1, subnetA, false, 5, 6), eni(2, other, false, 8)
+		w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5), first, second}, true)
+		moved := netip.MustParseAddr("10.0.1.6")
+		if other != subnetA {
+			second.Subnets.Value = append(second.Subnets.Value, subnetA)
+		}
+		second.Addresses.Value = append(second.Addresses.Value, moved)
+		both := []netcfg.ENI{eni(0, subnetP, false, 5), second, first}
+		w.converge(t, both, true)
+		w.checkNobodyStrays(t, "claimed by both")
+		if way := w.Lookup(kernel.Packet{Src: moved, Dst: outside}); way.Link != eth0+1 {
+			t.Errorf("claimed by both: leaves by NIC %d, want the one that has it", way.Link)
+		}
+		w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5), second, eni(1, subnetA, false, 5)}, true)
+		w.checkNobodyStrays(t, "moved")
+		if way := w.Lookup(kernel.Packet{Src: moved, Dst: outside}); way.Link != eth0+2 {
+			t.Errorf("moved: leaves by NIC %d", way.Link)
+		}
+	}
+}

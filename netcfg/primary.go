@@ -3,6 +3,8 @@ package netcfg
 import (
 	"net/netip"
 	"slices"
+
+	"enid/metadata"
 )
 
 // primaryRules are the three exceptions for what is sent from the primary ENI's
@@ -54,10 +56,7 @@ func (b *builder) primaryTables(e *eni, f Family, n network, siblings, shared []
 		b.route(Route{Table: b.TableOf(Primary), Dst: s, Link: e.Link.Index})
 	}
 	// Main is asked after this table anyway, so only routes into what the table answers matter.
-	b.copyRoutes(e, f, b.TableOf(Primary), func(dst netip.Prefix) bool {
-		inside := func(s netip.Prefix) bool { return s.Overlaps(dst) && dst.Bits() > s.Bits() }
-		return slices.ContainsFunc(siblings, inside) || slices.ContainsFunc(shared, inside)
-	})
+	b.copyRoutes(e, f, b.TableOf(Primary), slices.Concat(siblings, shared)...)
 }
 
 // siblings lists the subnets of the other managed ENIs: those that the primary is not in,
@@ -79,4 +78,20 @@ func (b *builder) siblings(primary *eni, f Family, n network) (siblings, shared 
 		}
 	}
 	return siblings, shared
+}
+
+// recallGateway reads the gateway of a primary of which nobody has spoken yet off the ways that were built
+// with it, so that a restart changes nothing. Where the metadata answers and does not tell, main does.
+func (b *builder) recallGateway(e *eni, f Family, n *network) {
+	if !e.Hold || e.Addresses.State != metadata.Unknown || n.gateway.IsValid() {
+		return
+	}
+	for _, way := range b.Seen.Own.Routes {
+		refused := func(r Route) bool { return r.Table == b.RefuseTable() && r.Dst == way.Dst }
+		if way.Table == b.TableOf(Primary) && way.Link == e.Link.Index && FamilyOf(way.Dst.Addr()) == f &&
+			way.Via.IsValid() && slices.ContainsFunc(b.Seen.Own.Routes, refused) {
+			n.gateway = way.Via
+			return
+		}
+	}
 }

@@ -46,9 +46,9 @@ type ownedKnob struct {
 	knob Knob
 }
 
-// change of a setting: the value found, and the one that enid set. While one of
-// ours replaces another of ours, both are here, so that a crash in between loses
-// neither.
+// change of a setting: the value found, and the one that enid set. While one replaces
+// another, of ours or the one found, both are here, so that a crash in between
+// loses neither.
 type change struct {
 	found string
 	ours  []string

@@ -56,7 +56,7 @@ func everything(nic int) State {
 			rule(f, Rule{Priority: 33012, Unreachable: true}))
 	}
 	for _, k := range Knobs {
-		value := map[Knob]string{LinkGroup: "225", LinkMTU: "1400", ARPIgnore: "1", ARPAnnounce: "2", AcceptRA: "0", LinkUp: "1"}[k]
+		value := map[Knob]string{LinkGroup: "225", LinkMTU: "1400", ARPIgnore: "1", ARPAnnounce: "2", AcceptRA: "0", Promote: "1", LinkUp: "1"}[k]
 		s.Settings = append(s.Settings, Setting{nic, k, value})
 	}
 	return s
@@ -260,13 +260,13 @@ func TestHost(t *testing.T) {
 	got := h.see(h.scope()).Host
 	want := Host{
 		Links: got.Links,
-		Addrs: []Addr{{eth1.Index, pfx("10.0.1.5/24")}},
+		Addrs: []Addr{{eth1.Index, pfx("10.0.1.5/24")}, {eth2.Index, pfx("10.0.2.5/24")}},
 		Routes: []Route{
 			{Table: MainTable, Dst: pfx("0.0.0.0/0"), Via: ip("10.0.1.1"), Link: eth1.Index, Proto: unix.RTPROT_DHCP, Metric: 100},
 			{Table: MainTable, Dst: pfx("2001:db8:9::/48"), Link: eth1.Index, Proto: unix.RTPROT_STATIC, Metric: 1024},
 		},
 		Settings: []Setting{{eth1.Index, LinkGroup, "0"}, {eth1.Index, LinkMTU, "1500"}, {eth1.Index, ARPIgnore, "0"},
-			{eth1.Index, ARPAnnounce, "0"}, {eth1.Index, AcceptRA, "1"}, {eth1.Index, LinkUp, "1"}},
+			{eth1.Index, ARPAnnounce, "0"}, {eth1.Index, AcceptRA, "1"}, {eth1.Index, Promote, "0"}, {eth1.Index, LinkUp, "1"}},
 	}
 	if diff := gocmp.Diff(want, got, equate); diff != "" {
 		t.Errorf("host (-want +got):\n%s", diff)

@@ -92,6 +92,7 @@ func (k *Kernel) mainRoutes(ctx context.Context, s Scope, key mainKey) (mainRout
 			k.main.host = append(k.main.host, r)
 		}
 	}
+	slices.SortFunc(k.main.host, ByNIC)
 	return k.main, nil
 }
 

@@ -13,6 +13,16 @@ import (
 
 func (c change) isOurs(value string) bool { return slices.Contains(c.ours, value) }
 
+// undone: nothing of ours is in effect. The value is the one found, which one of ours was to
+// replace when enid was killed, or it is another's since. Only for a link that somebody set
+// down is it remembered that enid had brought it up.
+func (c change) undone(k Knob, value string) bool {
+	if k == LinkUp {
+		return value == c.found && c.isOurs(value)
+	}
+	return value == c.found || !c.isOurs(value)
+}
+
 // recordable: the NIC is there and has an address to know it by.
 func (l look) recordable(link int) bool { return l.byID[link].MAC != (metadata.MAC{}) }
 
@@ -32,7 +42,8 @@ func (b *batch) doSetting(op Op, s Setting) error {
 	return nil
 }
 
-// restore puts back the value found, unless somebody else has changed ours.
+// restore puts back the value found, unless somebody else has changed ours, or needs a NIC up that
+// was down.
 func (b *batch) restore(op Op, s Setting) (Op, error) {
 	id := ownedKnob{b.look.byID[s.Link].id(), s.Knob}
 	c, recorded := b.record.knobs[id]
@@ -47,7 +58,13 @@ func (b *batch) restore(op Op, s Setting) (Op, error) {
 	if err != nil {
 		return op, err
 	}
-	if ok && c.isOurs(present) {
+	used := false
+	if s.Knob == LinkUp && link.Up && c.found == "0" {
+		if used, err = b.inUse(link); err != nil {
+			return op, err
+		}
+	}
+	if ok && c.isOurs(present) && !used {
 		s.Value = c.found
 		op.Object = s
 		if err := b.put(s); err != nil && !gone(err) {

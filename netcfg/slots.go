@@ -19,21 +19,24 @@ type Slots map[metadata.MAC]Slot
 // primary gets none yet: taken for the wrong kind it could harm the host.
 //
 // The slot of an ENI that is not listed any more stays taken until the list is settled and the
-// kernel has nothing of ours in it: then it is free.
+// kernel has nothing of ours in it: then it is free. So is that of an ENI that is ignored, lest
+// the next start takes it for one of which the metadata has not spoken yet.
 func (s Slots) Assign(enis []ENI, settled bool, obs Observation, n Numbers) (Slots, []metadata.Problem) {
 	next := maps.Clone(s)
 	if next == nil {
 		next = Slots{}
 	}
-	listed := map[metadata.MAC]bool{}
+	listed, ignored := map[metadata.MAC]bool{}, map[metadata.MAC]bool{}
 	for _, e := range enis {
-		listed[e.MAC] = true
+		listed[e.MAC], ignored[e.MAC] = true, e.Ignore
 		if slot, ok := next[e.MAC]; ok && e.Primary.State == metadata.Known && (slot == Primary) != e.Primary.Value {
 			delete(next, e.MAC) // the record was of another role
 		}
 	}
 	used := newLayout(n, obs.Host, s).used(obs.Own)
-	maps.DeleteFunc(next, func(m metadata.MAC, slot Slot) bool { return !listed[m] && settled && !used[slot] })
+	maps.DeleteFunc(next, func(m metadata.MAC, slot Slot) bool {
+		return (!listed[m] && settled || ignored[m]) && !used[slot]
+	})
 
 	var problems []metadata.Problem
 	for _, e := range enis {
@@ -92,4 +95,21 @@ func (s Slots) Tables(n Numbers) []int {
 		tables[n.TableOf(slot)] = true
 	}
 	return slices.Sorted(maps.Keys(tables))
+}
+
+// Check reports slots that cannot be: outside of the range, or two ENIs in one, which would lead the
+// packets of the one out of the other.
+func (s Slots) Check() error {
+	owner := map[Slot]metadata.MAC{}
+	for mac, slot := range s {
+		other, taken := owner[slot]
+		switch {
+		case slot < Primary || slot >= MaxSlots:
+			return fmt.Errorf("%s has slot %d, want 0 to %d", mac, slot, MaxSlots-1)
+		case taken:
+			return fmt.Errorf("%s and %s both have slot %d", mac, other, slot)
+		}
+		owner[slot] = mac
+	}
+	return nil
 }

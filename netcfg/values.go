@@ -44,6 +44,7 @@ type Link struct {
 	Up     bool         // administratively
 	Group  uint32
 	MTU    int
+	NoIPv6 bool // IPv6 is switched off for it, or on the whole host; told of the scope's NICs
 }
 
 // Addr is an address on a NIC. Prefix holds the address itself and the length
@@ -112,11 +113,14 @@ const (
 	ARPIgnore   Knob = "ipv4/conf/*/arp_ignore"
 	ARPAnnounce Knob = "ipv4/conf/*/arp_announce"
 	AcceptRA    Knob = "ipv6/conf/*/accept_ra"
+	// Promote keeps what others put beside an ENI's primary address, in the same subnet: the
+	// kernel takes such addresses for secondary ones and would remove them with it.
+	Promote Knob = "ipv4/conf/*/promote_secondaries"
 )
 
 // Knobs lists every knob in the order in which they are set: what must hold
 // before a NIC comes up stands before LinkUp.
-var Knobs = []Knob{LinkGroup, LinkMTU, ARPIgnore, ARPAnnounce, AcceptRA, LinkUp}
+var Knobs = []Knob{LinkGroup, LinkMTU, ARPIgnore, ARPAnnounce, AcceptRA, Promote, LinkUp}
 
 // Setting is a knob of a NIC with a value.
 type Setting struct {
@@ -144,11 +148,11 @@ type Observation struct {
 // Host is what others own.
 type Host struct {
 	Links []Link // every link of the namespace
-	// Addrs are the foreign addresses of the scope's NICs, link-local and
-	// temporary ones left out.
+	// Addrs are the foreign addresses of all NICs, link-local and temporary ones left out.
 	Addrs []Addr
 	// Routes are main's foreign routes through the scope's NICs, the defaults
 	// included, the kernel's own (protocol kernel) and router advertisements' left out.
+	// They are sorted ByNIC.
 	Routes []Route
 	// Settings are the present values of all Knobs of the scope's NICs, the ones that
 	// enid set included. A knob that the kernel lacks (IPv6 off) is absent.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -255,4 +256,29 @@ func TestWorldIsSane(t *testing.T) {
 	if way := w.Lookup(kernel.Packet{Src: netip.MustParseAddr("10.0.1.5"), Dst: outside}); way.Link != eth0 {
 		t.Fatalf("without rules an ENI's address leaves by the primary, got %+v", way)
 	}
+}
+
+func packet(src, dst netip.Addr) kernel.Packet { return kernel.Packet{Src: src, Dst: dst} }
+
+// set and get are what somebody at a terminal does to a NIC.
+func (w *world) set(nic int, knob netcfg.Knob, value string) {
+	for i, s := range w.Settings {
+		if s.Link == nic && s.Knob == knob {
+			w.Settings[i].Value = value
+		}
+	}
+	for i, l := range w.Links {
+		if n, err := strconv.ParseUint(value, 10, 32); l.Index == nic && knob == netcfg.LinkGroup && err == nil {
+			w.Links[i].Group = uint32(n)
+		}
+	}
+}
+
+func (w *world) get(nic int, knob netcfg.Knob) string {
+	for _, s := range w.Settings {
+		if s.Link == nic && s.Knob == knob {
+			return s.Value
+		}
+	}
+	return ""
 }

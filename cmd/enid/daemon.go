@@ -20,7 +20,7 @@ import (
 func (c *cli) runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "run", Short: "Run the daemon",
-		Long: "Run the daemon: watch the metadata and the kernel and keep them in agreement.\nOn stop it leaves the kernel as it is, so that a restart moves no packet.",
+		Long: "Run the daemon: watch the metadata and the kernel and keep them in agreement.\nOn stop it leaves the kernel as it is, so that a restart moves no packet. SIGHUP\nmakes it read its configuration again, as a change of the file does.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.daemon(cmd.Context()) },
 	}
 }
@@ -55,13 +55,17 @@ func (c *cli) assemble(log *slog.Logger, config agent.Config, notify agent.Notif
 }
 
 func (c *cli) daemon(ctx context.Context) error {
+	lean()
 	config, err := c.load()
 	if err != nil {
 		return err
 	}
 	level := &slog.LevelVar{}
 	log := logger(config, level)
-	a, kernel, err := c.assemble(log, config, systemd.New(os.Getenv))
+	if err := netcfg.MayChange(); err != nil {
+		return err
+	}
+	a, kernel, err := c.assemble(log, config, starter{systemd.New(os.Getenv)})
 	if err != nil {
 		return err
 	}
@@ -76,16 +80,18 @@ func (c *cli) daemon(ctx context.Context) error {
 	tasks.Go(func() error { return hangups(ctx, events.Reload) })
 	tasks.Go(func() error {
 		return a.Run(ctx, events, agent.Reloader{
-			Load:    c.load,
-			Source:  func(config agent.Config) (agent.Source, error) { return agent.NewSource(config.Metadata) },
-			Started: w.start,
+			Load:   c.load,
+			Source: func(config agent.Config) (agent.Source, error) { return agent.NewSource(config.Metadata) },
+			Started: func(config agent.Config) {
+				log.Info("enid is running", "version", version(), "provider", config.Metadata.Provider)
+				w.start(config)
+			},
 			Changed: func(config agent.Config) {
 				level.Set(config.Log.Level)
 				w.follow(config)
 			},
 		})
 	})
-	log.Info("enid is running", "version", version(), "provider", config.Metadata.Provider)
 	return tasks.Wait()
 }
 
@@ -138,6 +144,9 @@ func (w *watcher) restart(ctx context.Context, what string) (context.Context, bo
 // start begins to watch the configuration file and everything that it names.
 func (w *watchers) start(config agent.Config) {
 	w.watch(w.ctx, w.events.Reload, w.config)
+	w.tasks.Go(func() error {
+		return agent.Named("socket", agent.ServeSocket(w.ctx, w.agent.Handler(), config.RuntimeDir))
+	})
 	w.follow(config)
 }
 
@@ -154,7 +163,8 @@ func (w *watchers) follow(config agent.Config) {
 	}
 	if ctx, start := w.http.restart(w.ctx, config.HTTP); start {
 		w.tasks.Go(func() error {
-			return agent.Serve(ctx, w.agent.Handler(), config.HTTP, config.RuntimeDir, func(err error) { w.agent.Report("http-unavailable", err) })
+			agent.ServeHTTP(ctx, w.agent.Handler(), config.HTTP, func(err error) { w.agent.Report("http-unavailable", err) })
+			return nil
 		})
 	}
 }

@@ -66,25 +66,37 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "enid",
 		Short: "Elastic network interfaces that configure themselves",
-		Long: `enid watches the instance metadata of a cloud VM and configures its elastic network
-interfaces (ENIs): addresses, policy routing, and the way back when they are detached.`,
-		SilenceErrors: true, SilenceUsage: true,
+		Long: `enid watches the instance metadata of a cloud VM and configures its elastic
+network interfaces (ENIs): addresses and policy routing when one is attached or
+changed, and the way back when it is detached.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 see plan.`,
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q", args[0])}
+				return usageError{unknownCommand(cmd, args[0])}
 			}
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	root.PersistentFlags().StringVar(&c.config, "config", agent.DefaultConfigFile, "configuration file; the default one may be missing")
+	root.PersistentFlags().StringVar(&c.config, "config", agent.DefaultConfigFile, "configuration `file`")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(c.runCommand(), c.applyCommand(), c.planCommand(), c.statusCommand(), c.cleanupCommand(), c.versionCommand())
 	for _, sub := range root.Commands() {
 		sub.Args = noArguments
 	}
 	return root
+}
+
+// unknownCommand names the command that was probably meant.
+func unknownCommand(root *cobra.Command, name string) error {
+	if meant := root.SuggestionsFor(name); len(meant) > 0 {
+		return fmt.Errorf("there is no command %q; did you mean %s?", name, meant[0])
+	}
+	return fmt.Errorf("there is no command %q", name)
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -96,7 +108,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // outputFlag adds -o to a command that can answer in JSON.
 func (c *cli) outputFlag(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "`format`: text or json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if c.output != "text" && c.output != "json" {
 			return usageError{fmt.Errorf("-o %s: want text or json", c.output)}

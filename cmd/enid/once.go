@@ -33,8 +33,11 @@ func (c *cli) assembleOnce(quiet bool) (*agent.Agent, *netcfg.Kernel, error) {
 func (c *cli) applyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "apply", Short: "Do one pass and exit",
-		Long: "Do one pass: ask the metadata, make the kernel agree, exit. For boot scripts and image tests;\nthe daemon does this by itself.",
+		Long: "Do one pass: ask the metadata, make the kernel agree, exit. For boot scripts and\nimage tests; the daemon does this by itself.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := netcfg.MayChange(); err != nil {
+				return err
+			}
 			a, kernel, err := c.assembleOnce(false)
 			if err != nil {
 				return err
@@ -49,6 +52,7 @@ func (c *cli) planCommand() *cobra.Command {
 	exitCode := false
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what a pass would do, changing nothing",
+		Long: "Show what a pass would do, as ip and sysctl commands. It changes nothing, needs\nno privilege and may be run beside the daemon.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, kernel, err := c.assembleOnce(true)
 			if err != nil {
@@ -104,6 +108,7 @@ func (c *cli) json(v any) error {
 func (c *cli) statusCommand() *cobra.Command {
 	return c.outputFlag(&cobra.Command{
 		Use: "status", Short: "Show each ENI: what it has, what is wrong, since when",
+		Long: "Ask the daemon what it knows: each ENI with its phase, addresses, problems, and\nwho said what. Phases: configured, waiting (its NIC is not here), down (somebody\nset it down), incomplete (something is not known), conflict (somebody else's\narrangement is in the way), failed (the kernel refused), ignored (by the\nconfiguration).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := c.load()
 			if err != nil {
@@ -124,7 +129,11 @@ func (c *cli) statusCommand() *cobra.Command {
 func (c *cli) cleanupCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "cleanup", Short: "Remove everything that enid ever added, and nothing else",
+		Long: "Remove everything that enid ever added to this host's network, put settings that\nit changed back to the values found, and print each step. The addresses of\nsecondary ENIs stop working. The daemon must be stopped first.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := netcfg.MayChange(); err != nil {
+				return err
+			}
 			a, kernel, err := c.assembleOnce(true)
 			if err != nil {
 				return err

@@ -103,8 +103,9 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchFilters shows that neighbours of a watched file are no event: after a
-// change of a neighbour and one of the file, in this order, there is one call.
+// TestWatchIgnoresNeighbours shows that neighbours of a watched file are no event: after a
+// hundred changes of one and a write of the file there are at most two calls (the
+// write truncates first).
 func TestWatchIgnoresNeighbours(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "f", "1")

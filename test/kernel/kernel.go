@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -30,15 +31,36 @@ type Kernel struct {
 	Proto   int // the protocol number that marks what is ours
 	Writes  int // operations that changed something
 	Fail    func(netcfg.Op) error
+	Broken  error // what Observe answers instead of what is there
 	OnWrite func(netcfg.Op)
 
 	addrs map[netcfg.Addr]bool      // the record: addresses of ours
 	found map[netcfg.Setting]string // the record: values before ours; key without Value
+	set   map[netcfg.Setting]string // and ours
+
+	protos map[int]bool // the record: numbers that ever marked rules and routes of ours
 }
 
 // New is a namespace with nothing in it.
 func New(proto int) *Kernel {
-	return &Kernel{Proto: proto, addrs: map[netcfg.Addr]bool{}, found: map[netcfg.Setting]string{}}
+	return &Kernel{Proto: proto, addrs: map[netcfg.Addr]bool{}, found: map[netcfg.Setting]string{}, set: map[netcfg.Setting]string{}, protos: map[int]bool{}}
+}
+
+// Protos is netcfg.Kernel.Protos.
+func (k *Kernel) Protos() []int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Sorted(maps.Keys(k.protos))
+}
+
+// ours reports whether a protocol number marks what the scope calls its own.
+func (k *Kernel) ours(scope netcfg.Scope, proto int) bool {
+	return slices.Contains(scope.Protos, proto) || len(scope.Protos) == 0 && proto == k.Proto
+}
+
+// sees reports whether routes of ours in a table are looked for: a scope without tables means all.
+func sees(scope netcfg.Scope, table int) bool {
+	return scope.Full || len(scope.Tables) == 0 || table == netcfg.MainTable || slices.Contains(scope.Tables, table)
 }
 
 // Plug adds a NIC as the kernel shows a new one: down, bare, knobs at their defaults.
@@ -50,7 +72,7 @@ func (k *Kernel) Plug(l netcfg.Link) {
 	}
 	for knob, v := range map[netcfg.Knob]string{
 		netcfg.LinkUp: up, netcfg.LinkGroup: strconv.Itoa(int(l.Group)), netcfg.LinkMTU: "1500",
-		netcfg.ARPIgnore: "0", netcfg.ARPAnnounce: "0", netcfg.AcceptRA: "1",
+		netcfg.ARPIgnore: "0", netcfg.ARPAnnounce: "0", netcfg.AcceptRA: "1", netcfg.Promote: "0",
 	} {
 		k.Settings = append(k.Settings, netcfg.Setting{Link: l.Index, Knob: knob, Value: v})
 	}
@@ -68,6 +90,9 @@ func (k *Kernel) Unplug(index int) {
 func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.Broken != nil {
+		return netcfg.Observation{}, k.Broken
+	}
 	var o netcfg.Observation
 	inScope := map[int]bool{}
 	for _, l := range k.Links {
@@ -79,25 +104,32 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 		switch {
 		case k.addrs[a]:
 			o.Own.Addrs = append(o.Own.Addrs, a)
-		case inScope[a.Link]:
+		default:
 			o.Host.Addrs = append(o.Host.Addrs, a)
 		}
 	}
 	for _, r := range k.Routes {
 		switch {
-		case r.Proto == k.Proto:
-			o.Own.Routes = append(o.Own.Routes, r)
+		case k.ours(scope, r.Proto):
+			if sees(scope, r.Table) {
+				o.Own.Routes = append(o.Own.Routes, r)
+			}
 		case r.Table == netcfg.MainTable && inScope[r.Link]:
 			o.Host.Routes = append(o.Host.Routes, r)
 		}
 	}
+	slices.SortFunc(o.Host.Routes, netcfg.ByNIC)
 	for _, r := range k.Rules {
-		if r.Proto == k.Proto {
+		if k.ours(scope, r.Proto) {
 			o.Own.Rules = append(o.Own.Rules, r)
 		}
 	}
 	for _, s := range k.Settings {
-		if _, ours := k.found[netcfg.Setting{Link: s.Link, Knob: s.Knob}]; ours {
+		key := netcfg.Setting{Link: s.Link, Knob: s.Knob}
+		if _, ours := k.found[key]; ours && s.Knob != netcfg.LinkUp && s.Value != k.set[key] {
+			delete(k.found, key) // another has changed it since: theirs
+		}
+		if _, ours := k.found[key]; ours {
 			o.Own.Settings = append(o.Own.Settings, s)
 		}
 		if inScope[s.Link] {
@@ -199,6 +231,7 @@ func (k *Kernel) doAddr(v netcfg.Verb, a netcfg.Addr) error {
 }
 
 func (k *Kernel) doRoute(v netcfg.Verb, r netcfg.Route) error {
+	k.protos[r.Proto] = true
 	same := func(x netcfg.Route) bool { return x.Table == r.Table && x.Dst == r.Dst && x.Metric == r.Metric }
 	at := slices.IndexFunc(k.Routes, same)
 	switch v {
@@ -206,7 +239,7 @@ func (k *Kernel) doRoute(v netcfg.Verb, r netcfg.Route) error {
 		k.Routes = slices.DeleteFunc(k.Routes, func(x netcfg.Route) bool { return x == r })
 		return nil
 	case netcfg.Replace:
-		if at < 0 || k.Routes[at].Proto != k.Proto {
+		if at < 0 || !k.protos[k.Routes[at].Proto] {
 			return os.ErrExist
 		}
 		k.Routes[at] = r
@@ -236,6 +269,7 @@ func sameRule(a, b netcfg.Rule) bool {
 }
 
 func (k *Kernel) doRule(v netcfg.Verb, r netcfg.Rule) error {
+	k.protos[r.Proto] = true
 	at := slices.IndexFunc(k.Rules, func(x netcfg.Rule) bool { return sameRule(x, r) })
 	switch v {
 	case netcfg.Del:
@@ -261,6 +295,12 @@ func (k *Kernel) InsertRule(r netcfg.Rule) {
 	k.Rules = slices.Insert(k.Rules, at, r)
 }
 
+// inUse: a NIC that others use is not set down.
+func (k *Kernel) inUse(s netcfg.Setting) bool {
+	return s.Knob == netcfg.LinkUp && (slices.ContainsFunc(k.Addrs, func(a netcfg.Addr) bool { return a.Link == s.Link }) ||
+		slices.ContainsFunc(k.Routes, func(r netcfg.Route) bool { return r.Link == s.Link && r.Proto != k.Proto }))
+}
+
 func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 	key := netcfg.Setting{Link: s.Link, Knob: s.Knob}
 	at := slices.IndexFunc(k.Settings, func(x netcfg.Setting) bool { return x.Link == s.Link && x.Knob == s.Knob })
@@ -269,7 +309,7 @@ func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 		return nil
 	}
 	if v == netcfg.Restore {
-		if k.Settings[at].Value == s.Value {
+		if k.Settings[at].Value == s.Value && !k.inUse(s) {
 			k.Settings[at].Value = k.found[key]
 		}
 		delete(k.found, key)
@@ -277,7 +317,7 @@ func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 		if _, recorded := k.found[key]; !recorded {
 			k.found[key] = k.Settings[at].Value
 		}
-		k.Settings[at].Value = s.Value
+		k.Settings[at].Value, k.set[key] = s.Value, s.Value
 	}
 	if s.Knob == netcfg.LinkUp && k.Settings[at].Value == "0" {
 		k.Routes = slices.DeleteFunc(k.Routes, func(r netcfg.Route) bool { return r.Link == s.Link })

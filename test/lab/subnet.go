@@ -71,6 +71,9 @@ func (l *Lab) Subnet(name string, prefixes ...netip.Prefix) (*Subnet, error) {
 // neighbours for forwarded packets only where it has a link-local address.
 var linkLocalGateway = netip.MustParsePrefix("fe80::1/64")
 
+// ec2Router is the IPv6 router of every subnet in EC2. It is link-local outside of fe80::/64.
+var ec2Router = netip.MustParsePrefix("fe80:ec2::1/64")
+
 // addBridge makes the bridge. Its MAC is fixed, else it would follow its ports' and every
 // VM's idea of its gateway with it. Snooping is off, else a join that is lost on
 // the way hides a host from neighbour discovery.
@@ -90,6 +93,9 @@ func (l *Lab) addBridge(s *Subnet) error {
 	s.index = link.Attrs().Index
 	gateways := []netip.Prefix{linkLocalGateway}
 	for _, p := range s.Prefixes {
+		if p.Addr().Is6() {
+			gateways = append(gateways, ec2Router)
+		}
 		gateways = append(gateways, netip.PrefixFrom(firstHost(p), p.Bits()))
 	}
 	if err := l.fabric.addAddrs(s.bridge, gateways...); err != nil {

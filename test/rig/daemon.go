@@ -58,8 +58,17 @@ func (r *Rig) Start() (*Daemon, error) {
 		d.err = d.cmd.Wait()
 		close(d.done)
 	}()
-	r.daemon = d
+	r.daemons = append(r.daemons, d)
 	return d, nil
+}
+
+// Log is what all daemons of this rig have written, one after the other.
+func (r *Rig) Log() string {
+	var b strings.Builder
+	for i, d := range r.daemons {
+		fmt.Fprintf(&b, "--- start %d\n%s", i+1, d.Log())
+	}
+	return b.String()
 }
 
 // Log is what the daemon has written.

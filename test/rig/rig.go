@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +25,9 @@ type Options struct {
 	Enid    string // the built binary
 	IPv6    bool
 	Poll    time.Duration // 0: one second
-	Config  string        // more lines of configuration
+	// DetachAfter is the setting of that name, 0: enid's own.
+	DetachAfter time.Duration
+	Config      string // more lines of configuration
 	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
 	PrimarySecondary int
 }
@@ -47,7 +48,8 @@ type Rig struct {
 	names   int
 	allowed map[metadata.MAC][]netip.Prefix
 	err     error // of what happened in answer to a cloud event
-	daemon  *Daemon
+	byHand  bool  // the laboratory's NICs do not follow the cloud
+	daemons []*Daemon
 }
 
 // metadataPort is where the fabric serves the metadata at 169.254.169.254.
@@ -143,12 +145,15 @@ func (r *Rig) configure() error {
 		}
 	}
 	provider := string(r.Dialect)
-	file := ""
+	more := ""
 	if r.Dialect == cloud.File {
-		file = "\n  file: " + r.DocumentFile()
+		more = "\n  file: " + r.DocumentFile()
+	}
+	if r.DetachAfter > 0 {
+		more += "\n  detach_after: " + r.DetachAfter.String()
 	}
 	return r.WriteConfig(fmt.Sprintf("metadata:\n  provider: %s\n  poll: %s\n  overlay: %s%s\nhttp: \"\"\nruntime_dir: %s\nstate_dir: %s\n%s",
-		provider, cmp.Or(r.Poll, time.Second), filepath.Join(r.Dir, "overlay"), file, filepath.Join(r.Dir, "run"), filepath.Join(r.Dir, "state"), r.Config))
+		provider, cmp.Or(r.Poll, time.Second), filepath.Join(r.Dir, "overlay"), more, filepath.Join(r.Dir, "run"), filepath.Join(r.Dir, "state"), r.Config))
 }
 
 // ConfigFile is the VM's configuration file.
@@ -172,16 +177,13 @@ func (r *Rig) follow(e cloud.Event) {
 	var err error
 	switch e.Kind {
 	case cloud.Attached:
-		r.mu.Lock()
-		name := fmt.Sprintf("eth%d", r.names)
-		r.names++
-		r.mu.Unlock()
-		err = r.Lab.Plug(r.VM, lab.NIC{Name: name, MAC: e.ENI.MAC, Subnet: r.subnets[e.ENI.SubnetID], Allowed: r.everAllowed(e.ENI), MTU: e.ENI.MTU})
+		if !r.followsByHand() {
+			err = r.Plug(e.ENI)
+		}
 	case cloud.Detached:
-		err = r.Lab.Unplug(e.ENI.MAC)
-		r.mu.Lock()
-		delete(r.allowed, e.ENI.MAC)
-		r.mu.Unlock()
+		if !r.followsByHand() {
+			err = r.Unplug(e.ENI.MAC)
+		}
 	case cloud.Addresses:
 		// A released address stays allowed on its own port: the VM learns of the release only
 		// after the cloud, and what matters is that nothing leaves by another port.
@@ -202,25 +204,6 @@ func (r *Rig) WriteDocument() error {
 		return err
 	}
 	return replace(r.DocumentFile(), data)
-}
-
-// everAllowed are the sources that an ENI has, and had since it was attached.
-func (r *Rig) everAllowed(e cloud.ENI) []netip.Prefix {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := r.allowed[e.MAC]
-	for _, a := range e.Addresses {
-		if p := netip.PrefixFrom(a, a.BitLen()); !slices.Contains(all, p) {
-			all = append(all, p)
-		}
-	}
-	for _, p := range e.Prefixes {
-		if !slices.Contains(all, p) {
-			all = append(all, p)
-		}
-	}
-	r.allowed[e.MAC] = all
-	return all
 }
 
 // Err is what went wrong while the laboratory followed the cloud.
@@ -281,20 +264,6 @@ func (r *Rig) Addresses() []netip.Addr {
 	return all
 }
 
-// NIC is the name of an ENI's NIC in the VM, "" while it is not there.
-func (r *Rig) NIC(mac metadata.MAC) string {
-	links, err := r.VM.Netlink().LinkList()
-	if err != nil {
-		return ""
-	}
-	for _, l := range links {
-		if l.Attrs().HardwareAddr.String() == mac.String() {
-			return l.Attrs().Name
-		}
-	}
-	return ""
-}
-
 // Await waits until every address is reached from outside, and says how long that took.
 func (r *Rig) Await(ctx context.Context, addrs ...netip.Addr) (time.Duration, error) {
 	if err := r.VM.ServeEcho(); err != nil {
@@ -315,8 +284,10 @@ func (r *Rig) Await(ctx context.Context, addrs ...netip.Addr) (time.Duration, er
 
 // Close stops enid and removes everything.
 func (r *Rig) Close() error {
-	if r.daemon != nil {
-		r.daemon.Kill()
+	for _, d := range r.daemons {
+		if !d.Ended() {
+			d.Kill()
+		}
 	}
 	if r.server != nil {
 		_ = r.server.Close()

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"enid/agent"
+	"enid/test/cloud"
+	"enid/test/rig"
+)
+
+// idlePoll is the default of the configuration.
+var idlePoll = agent.Default().Metadata.Poll
+
+const mib = 1 << 20
+
+// rest measures what the built daemon costs while nothing happens.
+func (b *bench) rest(ctx context.Context) error {
+	r, err := rig.New(rig.Options{Dialect: cloud.EC2, Enid: b.enid, Poll: idlePoll, PrimarySecondary: perENI - 1})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	d, err := r.Start()
+	if err != nil {
+		return err
+	}
+	for i := range secondaries {
+		if _, err := r.Attach(rig.SubnetNames[1+i%2], perENI); err != nil {
+			return err
+		}
+	}
+	if _, err := settle(ctx, r, secondaries+1); err != nil {
+		return err
+	}
+	// At first the Go runtime still gives back what the start has used.
+	start, cancel := context.WithTimeout(ctx, 4*idlePoll)
+	defer cancel()
+	for range 2 {
+		if err := nextQuestion(start, r); err != nil {
+			return err
+		}
+	}
+	u, err := b.watch(ctx, r, d.PID())
+	if err != nil {
+		return err
+	}
+	b.heading("The daemon at rest, %d ENIs with %d addresses each, metadata asked every %s, watched for %s", secondaries+1, perENI, idlePoll, b.idle)
+	resident := u.resident + u.file
+	b.value("resident (VmRSS)", fmt.Sprintf("%.1f MiB", float64(resident)/mib), resident < 15*mib, "15 MiB")
+	b.show("  of which its own (RssAnon), and the program file's", "%.1f MiB, %.1f MiB", float64(u.resident)/mib, float64(u.file)/mib)
+	idle := perHour(u.quiet, u.quietTime)
+	b.value("CPU an hour besides polling", fmt.Sprintf("%.2f s", idle), idle < 1, "1 s")
+	b.show("  with it", "%.2f s, of which a poll costs %s", perHour(u.quiet+u.polling, b.idle), short(u.polling/time.Duration(max(u.polls, 1))))
+	b.show("metadata requests a minute", "%.0f", float64(u.requests)/b.idle.Minutes())
+	return nil
+}
+
+func perHour(cpu, of time.Duration) float64 { return cpu.Seconds() * float64(time.Hour) / float64(of) }
+
+// usage is what a process cost: the CPU time of seconds with and without a question to the metadata.
+type usage struct {
+	resident, file  int
+	quiet, polling  time.Duration
+	quietTime       time.Duration
+	polls, requests int
+}
+
+func (b *bench) watch(ctx context.Context, r *rig.Rig, pid int) (u usage, err error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	<-tick.C // the answer to the question that has just come
+	r.Cloud.ResetRequests(r.Instance)
+	cpu, asked, polling := processTime(pid), 0, false
+	for began := time.Now(); time.Since(began) < b.idle; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return u, ctx.Err()
+		}
+		nowCPU, nowAsked := processTime(pid), questions(r)
+		// What follows a question may take until the next second.
+		if polling || nowAsked > asked {
+			u.polling += nowCPU - cpu
+			polling = nowAsked > asked
+		} else {
+			u.quiet += nowCPU - cpu
+			u.quietTime += time.Second
+		}
+		u.polls += nowAsked - asked
+		cpu, asked = nowCPU, nowAsked
+	}
+	for _, q := range r.Cloud.Requests(r.Instance) {
+		u.requests += q.Count
+	}
+	u.resident, u.file, err = memory(pid)
+	return u, err
+}
+
+// processTime is the CPU time of a process, to the nanosecond: the clock of another process
+// has its inverted id above three bits that say which clock.
+func processTime(pid int) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// memory is the resident memory of a process in bytes: its own, and that of files.
+func memory(pid int) (anon, file int, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		kib, _ := strconv.Atoi(fields[1])
+		switch fields[0] {
+		case "RssAnon:":
+			anon = kib << 10
+		case "RssFile:", "RssShmem:":
+			file += kib << 10
+		}
+	}
+	return anon, file, nil
+}
