@@ -13,10 +13,11 @@ type layout struct {
 	slots map[int]Slot // by ifindex
 	// foreign4 marks NICs on which somebody else has an IPv4 address, by ifindex.
 	foreign4 map[int]bool
+	found    []Setting // before enid changed them
 }
 
 func newLayout(n Numbers, host Host, slots Slots) layout {
-	l := layout{n, map[int]Link{}, map[int]Slot{}, map[int]bool{}}
+	l := layout{n, map[int]Link{}, map[int]Slot{}, map[int]bool{}, host.Found}
 	for _, a := range host.Addrs {
 		l.foreign4[a.Link] = l.foreign4[a.Link] || a.Prefix.Addr().Is4()
 	}

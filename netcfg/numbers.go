@@ -25,6 +25,20 @@ type Numbers struct {
 // DefaultNumbers keep clear of every agent and CNI that we know of.
 var DefaultNumbers = Numbers{Table: 20000, Priority: 20000, BlockPriority: 32768, Protocol: 225, Mark: 0x7f000000, Group: 225}
 
+// Reaches reports why a host cannot go from these numbers to others in one step. Where an ENI's new table
+// or block of rules is another ENI's old one, packets of the one would leave by the other meanwhile.
+func (n Numbers) Reaches(to Numbers) error {
+	const tables, blocks = 901, blockOffset + blockStep*MaxSlots
+	overlap := func(a, b, span int) bool { return a != b && max(a, b)-min(a, b) < span }
+	switch {
+	case overlap(n.Table, to.Table, tables):
+		return fmt.Errorf("routing.table: %d is too near the present %d, whose tables are in use; want %d or more between them", to.Table, n.Table, tables)
+	case overlap(n.BlockPriority, to.BlockPriority, blocks):
+		return fmt.Errorf("routing.block_priority: %d is too near the present %d, whose rules are in use; want %d or more between them", to.BlockPriority, n.BlockPriority, blocks)
+	}
+	return nil
+}
+
 // Offsets from Numbers.Priority and Numbers.BlockPriority. The selectors leave room for
 // one priority for each prefix length, longer prefixes first.
 const (

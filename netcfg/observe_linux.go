@@ -134,6 +134,7 @@ func (k *Kernel) observeSettings(l look, scoped []int, o *Observation) error {
 			}
 			if ok && ours {
 				o.Own.Settings = append(o.Own.Settings, s)
+				o.Host.Found = append(o.Host.Found, Setting{link.Index, name, k.record.knobs[id].found})
 			}
 		}
 	}

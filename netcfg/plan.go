@@ -169,9 +169,13 @@ func (p *planner) setSettings(own, want []Setting) {
 // restoreSettings puts back the last knob first.
 func (p *planner) restoreSettings(own, want []Setting) {
 	for _, s := range slices.Backward(own) {
-		wanted := func(w Setting) bool { return w.Link == s.Link && w.Knob == s.Knob }
-		if !slices.ContainsFunc(want, wanted) {
-			p.op(Restore, s)
+		same := func(w Setting) bool { return w.Link == s.Link && w.Knob == s.Knob }
+		if slices.ContainsFunc(want, same) {
+			continue
 		}
+		if i := slices.IndexFunc(p.found, same); i >= 0 {
+			s = p.found[i]
+		}
+		p.op(Restore, s)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -273,6 +274,19 @@ func TestAddressOnTwoENIs(t *testing.T) {
 		w.checkNobodyStrays(t, "moved")
 		if way := w.Lookup(kernel.Packet{Src: moved, Dst: outside}); way.Link != eth0+2 {
 			t.Errorf("moved: leaves by NIC %d", way.Link)
+		}
+	}
+}
+
+// TestRestorePrintsWhatItPutsBack: a plan says what the host will be like, not what it is like now.
+func TestRestorePrintsWhatItPutsBack(t *testing.T) {
+	w := newWorld()
+	w.plug(1)
+	w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5), eni(1, subnetA, false, 5)}, true)
+	ops, _ := w.plan(nil, true)
+	for _, want := range []string{"ip link set dev eth1 down", "ip link set dev eth1 group 0", "sysctl -w net.ipv4.conf.eth1.arp_ignore=0"} {
+		if !strings.Contains(list(ops), want+"\n") {
+			t.Errorf("the plan lacks %q:\n%s", want, list(ops))
 		}
 	}
 }

@@ -64,14 +64,15 @@ func (b *batch) restore(op Op, s Setting) (Op, error) {
 			return op, err
 		}
 	}
+	s.Value = present
 	if ok && c.isOurs(present) && !used {
 		s.Value = c.found
-		op.Object = s
 		if err := b.put(s); err != nil && !gone(err) {
 			return op, err
 		}
 	}
 	delete(b.record.knobs, id)
+	op.Object = s
 	return op, nil
 }
 

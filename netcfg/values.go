@@ -157,6 +157,8 @@ type Host struct {
 	// Settings are the present values of all Knobs of the scope's NICs, the ones that
 	// enid set included. A knob that the kernel lacks (IPv6 off) is absent.
 	Settings []Setting
+	// Found are the values that Own.Settings had before enid: what a Restore puts back.
+	Found []Setting
 }
 
 // Scope says which part of the kernel concerns enid in a pass.

@@ -28,11 +28,11 @@ type Kernel struct {
 	Rules    []netcfg.Rule    // everybody's, in order, without the kernel's own three
 	Settings []netcfg.Setting // present values
 
-	Proto   int // the protocol number that marks what is ours
-	Writes  int // operations that changed something
-	Fail    func(netcfg.Op) error
-	Broken  error // what Observe answers instead of what is there
-	OnWrite func(netcfg.Op)
+	Proto   int                   // the protocol number that marks what is ours
+	Writes  int                   // operations that changed something
+	Fail    func(netcfg.Op) error // which operations the kernel refuses
+	Broken  error                 // what Observe answers instead of what is there
+	OnWrite func(netcfg.Op)       // told of each operation that succeeded; may change what is here
 
 	addrs map[netcfg.Addr]bool      // the record: addresses of ours
 	found map[netcfg.Setting]string // the record: values before ours; key without Value
@@ -131,6 +131,7 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 		}
 		if _, ours := k.found[key]; ours {
 			o.Own.Settings = append(o.Own.Settings, s)
+			o.Host.Found = append(o.Host.Found, netcfg.Setting{Link: s.Link, Knob: s.Knob, Value: k.found[key]})
 		}
 		if inScope[s.Link] {
 			o.Host.Settings = append(o.Host.Settings, s)
@@ -169,7 +170,10 @@ func (k *Kernel) Apply(ctx context.Context, ops []netcfg.Op) []netcfg.Result {
 			if res.Err == nil {
 				res.Err = k.do(op)
 			}
-			failed[op.Slot] = failed[op.Slot] || res.Err != nil
+			if res.Err != nil {
+				failed[op.Slot] = true
+				break
+			}
 			k.Writes++
 			if k.OnWrite != nil {
 				k.OnWrite(op)
@@ -309,7 +313,7 @@ func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 		return nil
 	}
 	if v == netcfg.Restore {
-		if k.Settings[at].Value == s.Value && !k.inUse(s) {
+		if k.Settings[at].Value == k.set[key] && !k.inUse(s) {
 			k.Settings[at].Value = k.found[key]
 		}
 		delete(k.found, key)
