@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"enid/metadata"
 	"enid/netcfg"
 	"enid/test/kernel"
@@ -22,7 +24,7 @@ import (
 // may look at it and change it whenever pass of time has been asked for with after.
 type host struct {
 	*kernel.Kernel
-	t      testing.TB
+	t      rapid.TB // where to complain
 	cloud  *cloud
 	notify *serviceManager
 	logged *lines
@@ -30,6 +32,7 @@ type host struct {
 	events Events
 	reload Reloader
 	agent  *Agent
+	crash  func() // ends the agent in the middle of what it does
 	stop   func() // ends the agent and waits for it
 }
 
@@ -54,6 +57,7 @@ func (h *host) start() {
 	h.agent = New(Options{Config: h.config, Log: slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{ReplaceAttr: timeless})),
 		Kernel: h.Kernel, Source: h.cloud, Notify: h.notify, Version: "test"})
 	ctx, cancel := context.WithCancel(context.Background())
+	h.crash = cancel
 	done := make(chan error, 1)
 	go func() { done <- h.agent.Run(ctx, h.events, h.reload) }()
 	h.stop = sync.OnceFunc(func() {
@@ -156,19 +160,21 @@ type cloud struct {
 	answer metadata.Snapshot
 	err    error
 	hangs  bool
+	takes  time.Duration // from looking to answering
 	asked  []time.Time
 }
 
 // Fetch is Source.Fetch.
 func (c *cloud) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	c.mu.Lock()
-	answer, err, hangs := c.answer, c.err, c.hangs
+	answer, err, hangs, takes := c.answer, c.err, c.hangs, c.takes
 	c.asked = append(c.asked, time.Now())
 	c.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
 		return metadata.Snapshot{}, ctx.Err()
 	}
+	<-time.After(takes)
 	if err != nil {
 		return metadata.Snapshot{}, err
 	}

@@ -36,7 +36,7 @@ func TestReadyWhenConverged(t *testing.T) {
 // minute and no more, however seldom the metadata is asked.
 func TestReadyInTime(t *testing.T) {
 	for name, trouble := range map[string]func(*host){
-		"no answer": func(h *host) { h.cloud.fails(errors.New("down")) },
+		"no answer": func(h *host) { h.cloud.fails(errors.New("down")); h.Links[0].Kind = "veth" },
 		"it hangs":  func(h *host) { h.cloud.set(h.cloud.answer, nil, true) },
 		"refused":   func(h *host) { h.Fail = func(netcfg.Op) error { return errors.New("no") } },
 	} {

@@ -78,6 +78,9 @@ func (a *Agent) apply(ctx context.Context, ops []netcfg.Op, r *report) (wrote in
 // decide looks at the kernel and plans; what it saw and meant is in the report. It writes nothing.
 func (a *Agent) decide(ctx context.Context, full bool, r *report) ([]netcfg.Op, error) {
 	seen, err := a.kernel.Observe(ctx, a.scope(full))
+	if err == nil && !full && a.slots.Forgot(seen, a.config.Routing) {
+		seen, err = a.kernel.Observe(ctx, a.scope(true))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
 	}

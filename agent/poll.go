@@ -38,6 +38,8 @@ type poller struct {
 	asked   time.Time // when the last question was sent
 	backoff metadata.Backoff
 	again   time.Duration // how long to wait after the newest failure
+	anew    bool          // ask once more when the answer is here
+	cancel  context.CancelFunc
 	// nics is when each NIC without an ENI was first seen, by ifindex.
 	nics map[int]time.Time
 }
@@ -55,16 +57,39 @@ func (p *poller) ask(ctx context.Context, s Source) {
 		return
 	}
 	p.asking, p.asked = true, time.Now()
+	ctx, p.cancel = context.WithTimeout(ctx, fetchTimeout)
+	answers := p.answers
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-		defer cancel()
 		snapshot, err := s.Fetch(ctx)
-		p.answers <- answer{snapshot, err}
+		answers <- answer{snapshot, err}
 	}()
+}
+
+// askAnew sends a question that sees what is there now: one more after that which is under way.
+func (p *poller) askAnew(ctx context.Context, s Source) {
+	p.anew = p.asking
+	p.ask(ctx, s)
+}
+
+// catchUp sends the question that askAnew left for later.
+func (p *poller) catchUp(ctx context.Context, s Source) {
+	if p.anew {
+		p.anew = false
+		p.ask(ctx, s)
+	}
+}
+
+// forget drops the question that is under way: it is to a source that is not asked any more.
+func (p *poller) forget() {
+	if p.asking {
+		p.cancel()
+		p.asking, p.anew, p.answers = false, false, make(chan answer, 1)
+	}
 }
 
 // answered notes how a question went: each failure in a row doubles the wait for the next.
 func (p *poller) answered(err error) {
+	p.cancel()
 	p.asking = false
 	if err != nil {
 		p.again = p.backoff.Next()

@@ -54,6 +54,7 @@ type loop struct {
 	load               func() (Config, error)
 	rebuild            func(Config) (Source, error)
 	onLoad             func(Config)
+	links              []netcfg.Link // of the last pass that could read them
 	// busy counts the passes of the last seconds that wrote, to slow down when somebody fights.
 	busy      int
 	busySince time.Time
@@ -90,6 +91,7 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 		defer ticker.Stop()
 		l.watchdog = ticker.C
 	}
+	l.patience = time.After(readyTimeout)
 	l.retry.Stop()
 	if reload.Started != nil {
 		reload.Started(a.config)
@@ -114,11 +116,12 @@ func (l *loop) wait(ctx context.Context) bool {
 	case <-l.poller.timer.C:
 		l.poller.ask(ctx, l.source)
 	case <-l.events.Files:
-		l.poller.ask(ctx, l.source)
+		l.poller.askAnew(ctx, l.source)
 	case answer := <-l.poller.answers:
 		l.poller.answered(answer.err)
 		l.learn(answer.snapshot, answer.err, time.Now())
 		l.work(ctx, false)
+		l.poller.catchUp(ctx, l.source)
 	case <-l.events.Kernel:
 		l.work(ctx, false)
 	case <-l.resync.C:
@@ -148,13 +151,12 @@ func (l *loop) work(ctx context.Context, full bool) {
 		l.retry.Reset(l.backoff.Next())
 	}
 	if out.links != nil {
-		before := len(l.poller.nics)
-		l.poller.schedule(l.Agent, out.links)
-		if len(l.poller.nics) > before {
-			l.poller.ask(ctx, l.source) // a new NIC: ask now, not at the next poll
-		}
-	} else {
-		l.poller.schedule(l.Agent, nil)
+		l.links = out.links
+	}
+	before := len(l.poller.nics)
+	l.poller.schedule(l.Agent, l.links)
+	if len(l.poller.nics) > before {
+		l.poller.ask(ctx, l.source) // a new NIC: ask now, not at the next poll
 	}
 	l.tellReady()
 	_ = l.notify.Status(l.Status().Sentence())
@@ -221,12 +223,16 @@ func (l *loop) adopt(config Config) error {
 	if config.RuntimeDir != l.config.RuntimeDir || config.StateDir != l.config.StateDir {
 		return errors.New("runtime_dir and state_dir cannot change while enid runs; restart it")
 	}
+	if err := l.config.Routing.Reaches(config.Routing); err != nil {
+		return err
+	}
 	source, err := l.rebuild(config)
 	if err != nil {
 		return err
 	}
 	l.config = config
 	l.setSource(source)
+	l.poller.forget()
 	l.counters.poll.Store(int64(config.Metadata.Poll))
 	l.resync.Reset(config.Resync)
 	l.poller.backoff.Max = config.Metadata.Poll

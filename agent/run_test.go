@@ -17,7 +17,16 @@ import (
 	"enid/netcfg"
 )
 
-var compareObjects = cmp.Options{compareConfig, cmpopts.EquateComparable(netcfg.Addr{}, netcfg.Route{}, netcfg.Rule{})}
+var (
+	compareAddrs   = cmpopts.EquateComparable(netip.Addr{})
+	compareObjects = cmp.Options{compareConfig, cmpopts.EquateComparable(netcfg.Addr{}, netcfg.Route{}, netcfg.Rule{})}
+	anyOrder       = cmp.Options{
+		cmpopts.SortSlices(func(a, b netcfg.Addr) bool { return fmt.Sprint(a) < fmt.Sprint(b) }),
+		cmpopts.SortSlices(func(a, b netcfg.Route) bool { return fmt.Sprint(a) < fmt.Sprint(b) }),
+		cmpopts.SortSlices(func(a, b netcfg.Rule) bool { return fmt.Sprint(a) < fmt.Sprint(b) }),
+		cmpopts.SortSlices(func(a, b netcfg.Setting) bool { return fmt.Sprint(a) < fmt.Sprint(b) }),
+	}
+)
 
 func TestSteadyStateIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -290,3 +290,16 @@ func TestRestorePrintsWhatItPutsBack(t *testing.T) {
 		}
 	}
 }
+
+// TestRoleInDoubt: one answer that calls the ENIs' roles by each other's name moves nothing.
+func TestRoleInDoubt(t *testing.T) {
+	w := newWorld()
+	w.plug(1)
+	primary, other := eni(0, subnetP, false, 5, 6), eni(1, subnetA, false, 5, 6)
+	w.converge(t, []netcfg.ENI{primary, other}, true)
+	primary.Primary.Value, other.Primary.Value = false, true
+	primary.Hold, other.Hold = true, true
+	if ops, _ := w.plan([]netcfg.ENI{primary, other}, false); len(ops) > 0 {
+		t.Errorf("on the word of one answer:\n%s", list(ops))
+	}
+}

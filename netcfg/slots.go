@@ -29,8 +29,8 @@ func (s Slots) Assign(enis []ENI, settled bool, obs Observation, n Numbers) (Slo
 	listed, ignored := map[metadata.MAC]bool{}, map[metadata.MAC]bool{}
 	for _, e := range enis {
 		listed[e.MAC], ignored[e.MAC] = true, e.Ignore
-		if slot, ok := next[e.MAC]; ok && e.Primary.State == metadata.Known && (slot == Primary) != e.Primary.Value {
-			delete(next, e.MAC) // the record was of another role
+		if slot, ok := next[e.MAC]; ok && !e.Hold && e.Primary.State == metadata.Known && (slot == Primary) != e.Primary.Value {
+			delete(next, e.MAC) // the record was of another role, and that is beyond doubt
 		}
 	}
 	used := newLayout(n, obs.Host, s).used(obs.Own)
@@ -95,6 +95,16 @@ func (s Slots) Tables(n Numbers) []int {
 		tables[n.TableOf(slot)] = true
 	}
 	return slices.Sorted(maps.Keys(tables))
+}
+
+// Forgot reports whether the kernel has rules of ours that belong to no slot in use: the file was lost, or
+// the numbers were others. Then a full look shows what else it remembers.
+func (s Slots) Forgot(obs Observation, n Numbers) bool {
+	used := map[Slot]bool{Primary: true}
+	for _, slot := range s {
+		used[slot] = true
+	}
+	return slices.ContainsFunc(obs.Own.Rules, func(r Rule) bool { return r.Priority != n.wall() && !used[n.slotOfRule(r)] })
 }
 
 // Check reports slots that cannot be: outside of the range, or two ENIs in one, which would lead the

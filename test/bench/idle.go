@@ -52,21 +52,23 @@ func (b *bench) rest(ctx context.Context) error {
 		return err
 	}
 	b.heading("The daemon at rest, %d ENIs with %d addresses each, metadata asked every %s, watched for %s", secondaries+1, perENI, idlePoll, b.idle)
-	resident := u.resident + u.file
+	resident := u.own + u.file
 	b.value("resident (VmRSS)", fmt.Sprintf("%.1f MiB", float64(resident)/mib), resident < 15*mib, "15 MiB")
-	b.show("  of which its own (RssAnon), and the program file's", "%.1f MiB, %.1f MiB", float64(u.resident)/mib, float64(u.file)/mib)
+	b.show("  of which its own (RssAnon), and the program file's", "%.1f MiB, %.1f MiB", float64(u.own)/mib, float64(u.file)/mib)
 	idle := perHour(u.quiet, u.quietTime)
 	b.value("CPU an hour besides polling", fmt.Sprintf("%.2f s", idle), idle < 1, "1 s")
 	b.show("  with it", "%.2f s, of which a poll costs %s", perHour(u.quiet+u.polling, b.idle), short(u.polling/time.Duration(max(u.polls, 1))))
-	b.show("metadata requests a minute", "%.0f", float64(u.requests)/b.idle.Minutes())
+	perPoll := float64(u.requests) / float64(max(u.polls, 1))
+	b.show("metadata requests a minute", "%.0f, %.0f a poll", perPoll*float64(time.Minute)/float64(idlePoll), perPoll)
 	return nil
 }
 
 func perHour(cpu, of time.Duration) float64 { return cpu.Seconds() * float64(time.Hour) / float64(of) }
 
-// usage is what a process cost: the CPU time of seconds with and without a question to the metadata.
+// usage is what a process costs. quiet is the CPU time of the seconds without a request to the
+// metadata, polling that of the others.
 type usage struct {
-	resident, file  int
+	own, file       int // resident bytes: its own, and the program file's
 	quiet, polling  time.Duration
 	quietTime       time.Duration
 	polls, requests int
@@ -77,30 +79,34 @@ func (b *bench) watch(ctx context.Context, r *rig.Rig, pid int) (u usage, err er
 	defer tick.Stop()
 	<-tick.C // the answer to the question that has just come
 	r.Cloud.ResetRequests(r.Instance)
-	cpu, asked, polling := processTime(pid), 0, false
+	cpu, polling := processTime(pid), false
 	for began := time.Now(); time.Since(began) < b.idle; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return u, ctx.Err()
 		}
-		nowCPU, nowAsked := processTime(pid), questions(r)
-		// What follows a question may take until the next second.
-		if polling || nowAsked > asked {
-			u.polling += nowCPU - cpu
-			polling = nowAsked > asked
+		// What follows a request may take until the next second.
+		cpuNow, requests := processTime(pid), requests(r)
+		if polling || requests > u.requests {
+			u.polling += cpuNow - cpu
+			polling = requests > u.requests
 		} else {
-			u.quiet += nowCPU - cpu
+			u.quiet += cpuNow - cpu
 			u.quietTime += time.Second
 		}
-		u.polls += nowAsked - asked
-		cpu, asked = nowCPU, nowAsked
+		cpu, u.requests = cpuNow, requests
 	}
-	for _, q := range r.Cloud.Requests(r.Instance) {
-		u.requests += q.Count
-	}
-	u.resident, u.file, err = memory(pid)
+	u.polls = questions(r)
+	u.own, u.file, err = memory(pid)
 	return u, err
+}
+
+func requests(r *rig.Rig) (n int) {
+	for _, q := range r.Cloud.Requests(r.Instance) {
+		n += q.Count
+	}
+	return n
 }
 
 // processTime is the CPU time of a process, to the nanosecond: the clock of another process

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"enid/agent"
+	"enid/test/lab"
 	"enid/test/rig"
 )
 
@@ -76,6 +78,15 @@ func inVM(t *testing.T, r *rig.Rig, change func(*exec.Cmd), args ...string) *alo
 func (p *alone) wait() said {
 	_ = p.cmd.Wait()
 	return said{p.out.String(), p.errs.String(), p.cmd.ProcessState.ExitCode()}
+}
+
+// reached waits until every address is reached from outside. Who reaches what is the matter of other
+// tests; here it shows that a command has left everything working.
+func reached(t *testing.T, r *rig.Rig) {
+	t.Helper()
+	if _, err := r.Await(patient(t), r.Addresses()...); err != nil {
+		t.Error(err)
+	}
 }
 
 // edit changes the VM's configuration file in one step. The old text must be there.
@@ -142,6 +153,22 @@ func tryGet(ctx context.Context, r *rig.Rig, address, path string) (int, string,
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(body), err
+}
+
+// served waits until the status on the socket satisfies ok. Unlike enid status it needs no
+// configuration, and no process.
+func served(t *testing.T, r *rig.Rig, ok func(*agent.Status) bool) {
+	t.Helper()
+	var last string
+	_, err := lab.Await(patient(t), func() bool {
+		var s agent.Status
+		_, body, err := tryGet(t.Context(), r, "", "/status")
+		last = body
+		return err == nil && json.Unmarshal([]byte(body), &s) == nil && ok(&s)
+	})
+	if err != nil {
+		t.Fatalf("the status is not as expected: %v; last: %s", err, last)
+	}
 }
 
 // files lists everything below a directory with size and time of change.

@@ -26,12 +26,12 @@ func TestCLIBadReload(t *testing.T) {
 	good := string(must1[[]byte](t)(os.ReadFile(r.ConfigFile())))
 	for _, bad := range []string{good + "rooting: {}\n", good + "interfaces:\n  - match: {mac: 1}\n", strings.Replace(good, "run\n", "walk\n", 1), "{"} {
 		must(t, r.WriteConfig(bad))
-		served(t, r, "the one before is still in force")
+		served(t, r, func(s *agent.Status) bool { return problem(s, "config-invalid", "the one before is still in force") })
 		must(t, r.WriteConfig(good))
 		await(t, r, func(s *agent.Status) bool { return !problem(s, "config-invalid", "") })
 	}
 	must(t, r.WriteConfig(good+"rooting: {}\n"))
-	served(t, r, r.ConfigFile()+":8:1: rooting")
+	served(t, r, func(s *agent.Status) bool { return problem(s, "config-invalid", r.ConfigFile()+":8:1: rooting") })
 	hangUp(t, d)
 	awaitLog(t, d, "level=WARN msg=\"the changed configuration is not used")
 	if _, metrics := get(t, r, "", "/metrics"); !strings.Contains(metrics, `enid_problems{reason="config-invalid"} 1`) {
@@ -50,15 +50,6 @@ func TestCLIBadReload(t *testing.T) {
 	}
 	assign(t, r, e)
 	settle(t, r)
-}
-
-// served waits until the daemon says something in the status that it serves.
-func served(t *testing.T, r *rig.Rig, text string) {
-	t.Helper()
-	eventually(t, "the daemon does not say: "+text, func() bool {
-		_, body := get(t, r, "", "/status")
-		return strings.Contains(body, text)
-	})
 }
 
 // Settings of single ENIs take effect on reload, and go again.
@@ -97,7 +88,7 @@ func TestCLIReloadInterfaces(t *testing.T) {
 	inPhase(t, r, b.MAC, netcfg.Ignored)
 	must(t, r.WriteConfig(base))
 	settle(t, r)
-	everyAddress(t, r)
+	reached(t, r)
 
 	converging("interfaces: [{match: {id: \"*\"}, ignore: true}]\n", func() bool { return !has(a.Addresses[0]) && !has(b.Addresses[0]) })
 	eventually(t, "of ignored ENIs something is left", func() bool {
@@ -127,14 +118,14 @@ func TestCLIOverlay(t *testing.T) {
 	})
 	write([]byte("interfaces:\n  - mac: \"" + e.MAC.String() + "\"\n    adresses: [10.0.1.3]\n"))
 	awaitProblem(t, r, "overlay", overlay+":3:5: ")
-	everyAddress(t, r)
+	reached(t, r)
 	must(t, os.Remove(overlay))
 	await(t, r, func(s *agent.Status) bool { return !problem(s, "overlay", "") })
-	everyAddress(t, r)
+	reached(t, r)
 	d.Kill()
 	must1[*rig.Daemon](t)(r.Start())
 	await(t, r, func(s *agent.Status) bool { return s.Metadata.OK && len(s.ENIs) == 2 })
-	everyAddress(t, r)
+	reached(t, r)
 	assign(t, r, e)
 	write(must1[[]byte](t)(r.Cloud.Document(r.Instance)))
 	settle(t, r)

@@ -51,6 +51,11 @@ func (h *Host) Flow(ctx context.Context, src, dst netip.Addr) (*Flow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("flow from %s %s to %s: %w", h.Name, sourceText(src), dst, err)
 	}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		if raw, err := udp.SyscallConn(); err == nil {
+			_ = raw.Control(deepQueue)
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	f := &Flow{conn: conn, stop: stop}
 	f.done.Go(func() { f.send(ctx) })
