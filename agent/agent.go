@@ -83,7 +83,7 @@ func New(o Options) *Agent {
 		a.log.Warn(err.Error())
 	}
 	a.outage.since = a.started
-	a.status.Store(&Status{Version: o.Version, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
+	a.status.Store(&Status{Version: o.Version, ENIs: []ENIStatus{}, Problems: []metadata.Problem{}, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
 	return a
 }
 

@@ -160,6 +160,7 @@ func TestRestartRemovesNothing(t *testing.T) {
 			h.cloud.fails(errors.New("down"))
 			h.after(3 * time.Second)
 			h.wantThere(addresses(enis), "at the end")
+			h.wantWays("at the end")
 		})
 	})
 }

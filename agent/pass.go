@@ -179,7 +179,8 @@ func (a *Agent) publish(r report) {
 		Version: a.version, Instance: a.answered.Instance, LastPass: now, LastChange: last.LastChange,
 		Converged: r.out.converged,
 		Metadata:  a.metadataStatus(),
-		Problems:  slices.Concat(a.problems, a.answerProblems(""), r.problems),
+		ENIs:      []ENIStatus{}, // in JSON a list, also where it is empty
+		Problems:  append([]metadata.Problem{}, slices.Concat(a.problems, a.answerProblems(""), r.problems)...),
 	}
 	if r.out.wrote > 0 {
 		s.LastChange = now
@@ -239,8 +240,8 @@ func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENISt
 	e := ENIStatus{
 		Name: b.Name(), MAC: o.MAC, NIC: o.Link.Name, Primary: b.Primary.Value || o.Slot == netcfg.Primary, Slot: o.Slot, Phase: o.Phase,
 		Prefixes: b.Prefixes.Value, Subnets: b.Subnets.Value, Gateways: b.Gateways.Value,
-		Origins: origins(b.Interface), Problems: slices.Concat(o.Problems, a.answerProblems(b.Name())),
-		AbsentSince: b.AbsentSince,
+		Origins: origins(b.Interface), Problems: append([]metadata.Problem{}, slices.Concat(o.Problems, a.answerProblems(b.Name()))...),
+		Addresses: []AddressStatus{}, AbsentSince: b.AbsentSince,
 	}
 	if o.Slot != netcfg.NoSlot {
 		e.Table = a.config.Routing.TableOf(o.Slot)
