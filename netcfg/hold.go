@@ -1,7 +1,6 @@
 package netcfg
 
 import (
-	"maps"
 	"slices"
 
 	"enid/metadata"
@@ -62,7 +61,10 @@ func (b *builder) recall(e *eni, f Family, n *network) {
 func (b *builder) hold() {
 	keepIt := func(o Object) bool { return b.held[b.slotOf(o)] }
 	// The primary's exceptions are about the other ENIs, so they stay with any of them.
-	exceptions := slices.Contains(slices.Collect(maps.Values(b.held)), true)
+	used, exceptions := b.used(b.Seen.Own), false
+	for slot, held := range b.held {
+		exceptions = exceptions || held && used[slot] && slot > Primary
+	}
 	keepWay := func(o Object) bool { return keepIt(o) || exceptions && b.slotOf(o) == Primary }
 	for _, a := range b.Seen.Own.Addrs {
 		if keepIt(a) && !slices.Contains(b.want.Addrs, a) {

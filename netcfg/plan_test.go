@@ -303,3 +303,18 @@ func TestRoleInDoubt(t *testing.T) {
 		t.Errorf("on the word of one answer:\n%s", list(ops))
 	}
 }
+
+// TestLastOfASubnet: with the NIC of a subnet's only ENI the primary's exceptions for that subnet go too,
+// however fresh the list is.
+func TestLastOfASubnet(t *testing.T) {
+	w := newWorld()
+	w.plug(1)
+	w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5), eni(1, subnetA, false, 5)}, true)
+	w.Unplug(eth0 + 1)
+	w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5)}, false)
+	for _, r := range w.Routes {
+		if r.Proto == proto {
+			t.Errorf("left behind: %s", netcfg.Op{Object: r})
+		}
+	}
+}
