@@ -31,7 +31,7 @@ type Config struct {
 	Routing    netcfg.Numbers
 	HTTP       string        // listen address host:port, "" is off
 	RuntimeDir string        // absolute; socket and record of ownership, lives as long as the kernel's state
-	StateDir   string        // absolute; slots and last good metadata, survives a reboot
+	StateDir   string        // absolute; slots, survives a reboot
 	Resync     time.Duration // between two full looks at the kernel that no event asked for
 	Log        LogConfig
 }

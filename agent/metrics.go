@@ -84,13 +84,13 @@ func (a *Agent) Metrics() []prometheus.Collector {
 
 var (
 	descENI       = prometheus.NewDesc("enid_eni_phase", "1 for the phase that an ENI is in.", []string{"eni", "nic", "phase"}, nil)
-	descENISince  = prometheus.NewDesc("enid_eni_phase_since_seconds", "Unix time since which an ENI is in its phase.", []string{"eni"}, nil)
+	descENISince  = prometheus.NewDesc("enid_eni_phase_timestamp_seconds", "Unix time since which an ENI is in its phase.", []string{"eni"}, nil)
 	descWanted    = prometheus.NewDesc("enid_eni_addresses_wanted", "Addresses that should be on an ENI's NIC.", []string{"eni"}, nil)
 	descPresent   = prometheus.NewDesc("enid_eni_addresses_present", "Addresses that are on an ENI's NIC, of those that should be.", []string{"eni"}, nil)
 	descProblems  = prometheus.NewDesc("enid_problems", "Present problems, by reason.", []string{"reason"}, nil)
 	descConverged = prometheus.NewDesc("enid_converged", "1 when the kernel is as the metadata wants it.", nil, nil)
 	descMetaUp    = prometheus.NewDesc("enid_metadata_up", "1 when the metadata answered last time.", nil, nil)
-	descMetaLast  = prometheus.NewDesc("enid_metadata_last_answer_seconds", "Unix time of the newest answer of the metadata, 0 for never.", nil, nil)
+	descMetaLast  = prometheus.NewDesc("enid_metadata_last_answer_timestamp_seconds", "Unix time of the newest answer of the metadata, 0 for never.", nil, nil)
 	descRequests  = prometheus.NewDesc("enid_metadata_requests_total", "Requests to the metadata, by result.", []string{"result"}, nil)
 	descInfo      = prometheus.NewDesc("enid_build_info", "1, with the version.", []string{"version"}, nil)
 )

@@ -98,15 +98,6 @@ type eni struct {
 	nets map[Family]network
 }
 
-// network is the part of an ENI in one family.
-type network struct {
-	addrs    []netip.Addr
-	first    netip.Addr // the primary address, also where it is narrowed away
-	subnets  []netip.Prefix
-	prefixes []netip.Prefix
-	gateway  netip.Addr // zero where unknown
-}
-
 func (e *eni) problem(field, reason, format string, args ...any) {
 	e.Problems = append(e.Problems, metadata.Problem{Interface: e.Name(), Field: field, Reason: reason, Text: fmt.Sprintf(format, args...)})
 }
@@ -146,118 +137,6 @@ func (b *builder) resolve(e ENI) eni {
 	return r
 }
 
-// networks splits an ENI's facts by family. For the primary, what the metadata does not
-// say is read off the host, which somebody else has configured already.
-func (b *builder) networks(e *eni) map[Family]network {
-	nets := map[Family]network{}
-	for _, f := range []Family{V4, V6} {
-		n := network{
-			addrs:    keep(e.Addresses.Value, func(a netip.Addr) bool { return FamilyOf(a) == f }),
-			subnets:  keep(e.Subnets.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
-			prefixes: keep(e.ENI.Prefixes.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
-		}
-		for _, g := range e.Gateways.Value {
-			if FamilyOf(g) == f {
-				n.gateway = g
-			}
-		}
-		if e.primary() && e.Link.Index != 0 {
-			b.recallGateway(e, f, &n)
-			b.fromHost(e, f, &n)
-		}
-		if len(n.addrs) > 0 {
-			n.first = n.addrs[0]
-		}
-		n.addrs = keep(n.addrs, e.allows)
-		if e.Hold && e.Link.Index != 0 {
-			b.recall(e, f, &n)
-		}
-		switch {
-		case len(n.addrs) == 0 && len(n.prefixes) == 0:
-		case f == V6 && e.Link.NoIPv6:
-			e.problem("addresses", "ipv6-off", "IPv6 is switched off on %s, so it gets IPv4 only (sysctl net.ipv6.conf.%s.disable_ipv6)", e.Link.Name, e.Link.Name)
-		default:
-			nets[f] = n
-		}
-	}
-	return nets
-}
-
-// settleClaims gives an address that two ENIs claim to one of them: the one that has it on its NIC
-// now, else the first. It happens while an address moves: the gain is believed at once, the
-// loss when it is confirmed. Two rules for one source could only lead one way.
-func (b *builder) settleClaims() {
-	owner := map[netip.Addr]int{} // index in enis
-	claims := func(f func(i int, a netip.Addr)) {
-		for i := range b.enis {
-			for _, n := range b.enis[i].nets {
-				for _, a := range n.addrs {
-					f(i, a)
-				}
-			}
-		}
-	}
-	claims(func(i int, a netip.Addr) {
-		if b.present(b.enis[i].Link.Index, a) {
-			owner[a] = i
-		}
-	})
-	claims(func(i int, a netip.Addr) {
-		if _, taken := owner[a]; !taken {
-			owner[a] = i
-		}
-	})
-	for i := range b.enis {
-		e := &b.enis[i]
-		for f, n := range e.nets {
-			mine := keep(n.addrs, func(a netip.Addr) bool { return owner[a] == i })
-			if len(mine) < len(n.addrs) {
-				e.problem("addresses", "address-on-two-enis", "another ENI claims one of the addresses as well, and has it until the metadata agrees with itself")
-			}
-			n.addrs = mine
-			e.nets[f] = n
-		}
-	}
-}
-
-// present reports whether an address is on a NIC, by whomever.
-func (b *builder) present(link int, a netip.Addr) bool {
-	on := func(x Addr) bool { return x.Link == link && x.Prefix.Addr() == a }
-	return link != 0 && (slices.ContainsFunc(b.Seen.Own.Addrs, on) || b.hasForeign(link, a))
-}
-
-// fromHost completes the primary's network with its NIC's addresses and main's default route.
-func (b *builder) fromHost(e *eni, f Family, n *network) {
-	theirs := keep(b.Seen.Host.Addrs, func(a Addr) bool {
-		return a.Link == e.Link.Index && FamilyOf(a.Prefix.Addr()) == f && !a.Prefix.IsSingleIP()
-	})
-	if !e.Addresses.Whole() && len(theirs) > 0 && !slices.Contains(n.addrs, theirs[0].Prefix.Addr()) {
-		n.addrs = slices.Insert(n.addrs, 0, theirs[0].Prefix.Addr())
-	}
-	if len(n.subnets) == 0 {
-		for _, a := range theirs {
-			if p := a.Prefix.Masked(); slices.ContainsFunc(n.addrs, p.Contains) && !slices.Contains(n.subnets, p) {
-				n.subnets = append(n.subnets, p)
-			}
-		}
-	}
-	if !n.gateway.IsValid() {
-		for _, r := range b.Seen.Host.within(e.Link.Index, defaultOf(f)) {
-			if r.Dst.Bits() != 0 {
-				return // the defaults come first
-			}
-			if r.Via.IsValid() {
-				n.gateway = r.Via
-				return
-			}
-		}
-	}
-}
-
-func (e *eni) allows(a netip.Addr) bool {
-	return len(e.Only) == 0 || slices.ContainsFunc(e.Only, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
 // build adds everything that an ENI needs to the wanted state.
 func (e *eni) build(b *builder) {
 	if !e.managed() {
@@ -289,14 +168,6 @@ func (e *eni) build(b *builder) {
 	}
 }
 
-// any names the network in a message.
-func (n network) any() string {
-	if len(n.addrs) > 0 {
-		return n.addrs[0].String()
-	}
-	return n.prefixes[0].String()
-}
-
 // addresses wants the ENI's addresses on its NIC. The first of a secondary ENI's
 // family gets its subnet's length, the others stand alone. The primary's first is DHCP's.
 func (e *eni) addresses(b *builder, n network) {
@@ -325,10 +196,6 @@ func (e *eni) addresses(b *builder, n network) {
 		}
 		b.want.Addrs = append(b.want.Addrs, Addr{Link: e.Link.Index, Prefix: p})
 	}
-}
-
-func (b *builder) hasForeign(link int, a netip.Addr) bool {
-	return slices.ContainsFunc(b.Seen.Host.Addrs, func(x Addr) bool { return x.Link == link && x.Prefix.Addr() == a })
 }
 
 // settings wants the NIC's knobs and reports whether it is in our link group.
