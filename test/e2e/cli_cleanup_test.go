@@ -25,7 +25,7 @@ ip route add 10.79.0.0/16 dev eth0 table 20001
 ip route add unreachable 10.80.0.0/16 metric 5000
 ip -6 rule add pref 20300 from 2001:db8:77::/48 lookup 302
 ip link set %[1]s group 7
-sysctl -qw net.ipv4.conf.%[1]s.arp_ignore=2`, nic)
+echo 2 >/proc/sys/net/ipv4/conf/%[1]s/arp_ignore`, nic)
 }
 
 // After cleanup the kernel is what it was before enid ever ran, with everything that others
