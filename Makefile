@@ -32,12 +32,13 @@ fuzz: ## Every parser for FUZZTIME each (default 20s)
 			echo "$$f $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$f")" || exit 1; \
 		done; done
 
-# The laboratory needs ip, nft and ping; the race detector needs a C compiler. As root on
+# The laboratory needs ip, nft, iptables and ping; the race detector needs a C compiler. As root on
 # Debian and its kin they are installed, anybody else is told.
 setup:
 	@missing=""; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v nft >/dev/null || PATH=$$PATH:/usr/sbin command -v nft >/dev/null || missing="$$missing nftables"; \
+	PATH=$$PATH:/usr/sbin command -v iptables-legacy >/dev/null || missing="$$missing iptables"; \
 	command -v ping >/dev/null || missing="$$missing iputils-ping"; \
 	command -v gcc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	if [ -n "$$missing" ]; then \

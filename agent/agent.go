@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,12 @@ type Options struct {
 	Source  Source
 	Notify  Notifier
 	Version string
+	// Opponents are those who removed objects of ours from the kernel since a time; nil where
+	// nobody watches. Asked when somebody does it again and again.
+	Opponents func(since time.Time) []netcfg.Opponent
+	// Neighbours tells the host's other network managers to leave the NICs with these MACs alone,
+	// and no others: the secondary ENIs that are managed. Nil where that is nobody's task.
+	Neighbours func(secondaries []string) error
 }
 
 // Agent holds what is believed and does the passes. It is used by one goroutine; only
@@ -50,6 +57,11 @@ type Agent struct {
 	notify  Notifier
 	version string
 
+	opponents  func(time.Time) []netcfg.Opponent
+	neighbours func([]string) error
+	spared     spared
+	fighting   map[string]bool // what was logged as done since a fight began, nil where there is none
+
 	belief   metadata.Belief
 	answered metadata.Snapshot // the newest answer
 	slots    netcfg.Slots
@@ -60,6 +72,7 @@ type Agent struct {
 	counters counters
 	status   atomic.Pointer[Status]
 	ready    bool
+	chains   bool                  // iptables is looked at
 	reports  chan metadata.Problem // from beside the loop, see Report
 	ended    chan struct{}         // closed when the loop has
 	started  time.Time
@@ -69,6 +82,7 @@ type Agent struct {
 func New(o Options) *Agent {
 	a := &Agent{
 		config: o.Config, log: o.Log, kernel: o.Kernel, notify: o.Notify, version: o.Version,
+		opponents: o.Opponents, neighbours: o.Neighbours,
 		file:    slotsFile{path: filepath.Join(o.Config.StateDir, "slots.json")},
 		history: history{},
 		reports: make(chan metadata.Problem, 8),
@@ -83,7 +97,7 @@ func New(o Options) *Agent {
 		a.log.Warn(err.Error())
 	}
 	a.outage.since = a.started
-	a.status.Store(&Status{Version: o.Version, ENIs: []ENIStatus{}, Problems: []metadata.Problem{}, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
+	a.status.Store(&Status{Version: o.Version, ENIs: []ENIStatus{}, Policies: []PolicyStatus{}, Problems: []metadata.Problem{}, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
 	return a
 }
 
@@ -146,7 +160,7 @@ func (a *Agent) enis(links []netcfg.Link) []netcfg.ENI {
 
 // scope is the part of the kernel to look at: NICs and tables of all ENIs known or remembered.
 func (a *Agent) scope(full bool) netcfg.Scope {
-	s := netcfg.Scope{MACs: map[metadata.MAC]bool{}, Tables: a.slots.Tables(a.config.Routing), Full: full}
+	s := netcfg.Scope{MACs: map[metadata.MAC]bool{}, Tables: a.slots.Tables(a.config.Routing), Full: full, Chains: a.chains, Numbers: a.config.Routing}
 	s.Protos = append(s.Protos, a.config.Routing.Protocol)
 	for _, p := range a.kernel.Protos() {
 		if p != a.config.Routing.Protocol {
@@ -165,7 +179,8 @@ func (a *Agent) scope(full bool) netcfg.Scope {
 // Sentence says in one line how things are and where to see more, for people who ask the service
 // manager.
 func (s *Status) Sentence() string {
-	if !s.Converged || !s.Metadata.OK || len(s.Problems) > 0 {
+	troubled := func(p PolicyStatus) bool { return len(p.Problems) > 0 }
+	if !s.Converged || !s.Metadata.OK || len(s.Problems) > 0 || slices.ContainsFunc(s.Policies, troubled) {
 		return s.summary() + "; see enid status"
 	}
 	return s.summary()

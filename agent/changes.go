@@ -20,7 +20,10 @@ func (c changes) add(op netcfg.Op) {
 	}
 	ch := c[op.Slot]
 	addr, isAddr := op.Object.(netcfg.Addr)
+	chain, isChain := op.Object.(netcfg.Chain)
 	switch {
+	case isChain:
+		ch.repaired = append(ch.repaired, "iptables "+chain.Hook.Table+" "+chain.Name()) // its commands are many
 	case isAddr && op.Verb == netcfg.Del:
 		ch.removed = append(ch.removed, addr.Prefix.Addr().String())
 	case isAddr:
@@ -63,7 +66,7 @@ func (a *Agent) remember(fresh history, e *ENIStatus, r report, now time.Time) {
 	ch := r.changes[e.Slot]
 	if ch != nil && e.Slot != netcfg.NoSlot {
 		p.lastChange = now
-		a.log.Info("changed", slices.Concat(id, []any{"phase", e.Phase}, ch.attrs(), []any{"took", now.Sub(r.began).Round(10 * time.Microsecond)})...)
+		a.logChange("changed", append(id, "phase", e.Phase), ch.attrs(), "took", now.Sub(r.began).Round(10*time.Microsecond))
 	} else if !known || before.phase != e.Phase {
 		a.log.Info(e.news(), id...)
 	}
@@ -94,9 +97,9 @@ func (a *Agent) logGone(fresh history, r report) {
 	for slot, ch := range r.changes {
 		owned := slices.ContainsFunc(r.target.ENIs, func(o netcfg.Outcome) bool { return o.Slot == slot && slot != netcfg.NoSlot })
 		if name := a.history.nameOf(slot); !owned && name != "" {
-			a.log.Info("changed", append([]any{"eni", name}, ch.attrs()...)...)
+			a.logChange("changed", []any{"eni", name}, ch.attrs())
 		} else if !owned {
-			a.log.Info("changed for all ENIs", ch.attrs()...)
+			a.logChange("changed for all ENIs", nil, ch.attrs())
 		}
 	}
 }

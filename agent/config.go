@@ -27,8 +27,10 @@ const maxConfigBytes = 64 << 10
 type Config struct {
 	Metadata   MetadataConfig
 	Interfaces []InterfaceRule // in the order of the file, the first match wins
-	ReturnPath Choice          // Auto (where the host forwards) or Off in this version
+	Policies   []PolicyRule    // in the order of the file, the first that matches a packet wins
+	ReturnPath Choice          // replies of forwarded connections leave by the ENI they came in by; Auto: where the host forwards
 	Routing    netcfg.Numbers
+	Neighbours Choice        // Auto: other network managers are told to leave the ENIs alone; or Off
 	HTTP       string        // listen address host:port, "" is off
 	RuntimeDir string        // absolute; socket and record of ownership, lives as long as the kernel's state
 	StateDir   string        // absolute; slots, survives a reboot
@@ -44,6 +46,8 @@ type MetadataConfig struct {
 	// DetachAfter is how long the answers must have been whole and the same before an ENI
 	// that they no longer list is taken down while its NIC is still there.
 	DetachAfter time.Duration
+	Mark        uint32 // packet mark of the questions (SO_MARK), for hosts that lock the service; 0 is none
+	Interface   string // name of the NIC by which alone they leave (SO_BINDTODEVICE), "" is any
 	File        string // absolute path of the interfaces document of ProviderFile, else ""
 	Overlay     string // absolute path of the folder of overlay documents, "" is none
 }

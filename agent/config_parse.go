@@ -25,14 +25,19 @@ func Parse(name string, data []byte) (Config, error) {
 	err = top.mapping(keys{
 		"metadata":    func(s setting) error { return s.metadata(&c.Metadata) },
 		"interfaces":  func(s setting) error { return s.interfaces(&c.Interfaces) },
-		"return_path": into(&c.ReturnPath, returnPath),
+		"policies":    func(s setting) error { return s.policies(&c.Policies) },
+		"return_path": into(&c.ReturnPath, choice),
 		"routing":     func(s setting) error { return s.routing(&c.Routing) },
+		"neighbours":  into(&c.Neighbours, autoOrOff),
 		"http":        into(&c.HTTP, listenAddress),
 		"runtime_dir": into(&c.RuntimeDir, runtimeDir),
 		"state_dir":   into(&c.StateDir, absolute),
 		"resync":      into(&c.Resync, duration(10*time.Second, 24*time.Hour)),
 		"log":         func(s setting) error { return s.log(&c.Log) },
 	})
+	if err == nil {
+		err = top.marks(c)
+	}
 	if err != nil {
 		return Config{}, err
 	}
@@ -57,6 +62,8 @@ func (s setting) metadata(m *MetadataConfig) error {
 		"endpoint":     into(&m.Endpoint, endpoint),
 		"poll":         into(&m.Poll, duration(time.Second, time.Hour)),
 		"detach_after": into(&m.DetachAfter, duration(time.Second, 24*time.Hour)),
+		"mark":         into(&m.Mark, integer[uint32](math.MaxUint32)),
+		"interface":    into(&m.Interface, nicOrNone),
 		"file":         into(&m.File, absoluteOrNone),
 		"overlay":      into(&m.Overlay, absoluteOrNone),
 	})
@@ -76,6 +83,10 @@ func (s setting) sources(m *MetadataConfig) error {
 		return s.find("provider").fail(`"file" needs a document to read; want metadata.file set to its absolute path`)
 	case isFile && m.Endpoint != "":
 		return s.find("endpoint").fail("%q is never asked when metadata.file is read; want only one of the two", m.Endpoint)
+	case isFile && m.Mark != 0:
+		return s.find("mark").fail("%#x marks nothing when metadata.file is read; want only one of the two", m.Mark)
+	case isFile && m.Interface != "":
+		return s.find("interface").fail("%q is never used when metadata.file is read; want only one of the two", m.Interface)
 	case !isFile && m.File != "":
 		return s.find("file").fail("%q is not read by provider %s; want provider file, or no file", m.File, m.Provider)
 	}
@@ -92,14 +103,6 @@ func provider(s setting) (Provider, error) {
 	}
 	word, err := s.word(append([]string{string(ProviderAuto)}, builtIn...))
 	return Provider(word), err
-}
-
-func returnPath(s setting) (Choice, error) {
-	c, err := choice(s)
-	if err == nil && c == On {
-		return Auto, s.fail(`this version of enid does not do "on" yet; want auto or off`)
-	}
-	return c, err
 }
 
 func (s setting) routing(n *netcfg.Numbers) error {

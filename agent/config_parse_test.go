@@ -33,6 +33,12 @@ var valid = []struct {
 		c.Metadata.Endpoint = "https://[fd00:ec2::254]"
 	}},
 	{"no endpoint, no overlay, no file", "metadata: {endpoint: '', overlay: '', file: ''}", func(c *Config) { c.Metadata.Overlay = "" }},
+	{"a locked service", "metadata: {mark: 0x7fff0815, interface: eth0}", func(c *Config) {
+		c.Metadata.Mark, c.Metadata.Interface = 0x7fff0815, "eth0"
+	}},
+	{"no mark, any interface", "metadata: {mark: 0, interface: ''}", func(*Config) {}},
+	{"neighbours auto", "neighbours: auto", func(*Config) {}},
+	{"neighbours off", "neighbours: off", func(c *Config) { c.Neighbours = Off }},
 	{"http on every address", "http: ':80'", func(c *Config) { c.HTTP = ":80" }},
 	{"http on a name", "http: localhost:80", func(c *Config) { c.HTTP = "localhost:80" }},
 	{"limits", "metadata: {poll: 1h, detach_after: 1s}\nresync: 24h", func(c *Config) {

@@ -33,6 +33,12 @@ func choice(s setting) (Choice, error) {
 	return Choice(max(0, slices.Index(choices, word))), err
 }
 
+// autoOrOff is a choice that can only be left to enid or forbidden.
+func autoOrOff(s setting) (Choice, error) {
+	word, err := s.word([]string{choices[Auto], choices[Off]})
+	return Choice(max(0, slices.Index(choices, word))), err
+}
+
 func yes(s setting) (bool, error) {
 	b, ok := s.node.(*ast.BoolNode)
 	if !ok {
@@ -170,6 +176,14 @@ func isHost(s string) bool {
 		return true
 	}
 	return hostname.MatchString(s) && strings.Trim(s, "0123456789.") != ""
+}
+
+// nicOrNone is the name of a NIC, and "" for any.
+func nicOrNone(s setting) (string, error) {
+	if n, ok := s.node.(*ast.StringNode); ok && n.Value == "" {
+		return "", nil
+	}
+	return nicName(s)
 }
 
 // glob is a pattern that path.Match can work with.

@@ -32,8 +32,11 @@ type host struct {
 	events Events
 	reload Reloader
 	agent  *Agent
-	crash  func() // ends the agent in the middle of what it does
-	stop   func() // ends the agent and waits for it
+	// opponents and neighbours are the options of these names.
+	opponents  func(time.Time) []netcfg.Opponent
+	neighbours func([]string) error
+	crash      func() // ends the agent in the middle of what it does
+	stop       func() // ends the agent and waits for it
 }
 
 const primaryNIC = 2 // ifindex of eth0; the NIC of eni(i) has primaryNIC + i
@@ -55,7 +58,7 @@ func newHost(t testing.TB) *host {
 func (h *host) start() {
 	h.events = NewEvents()
 	h.agent = New(Options{Config: h.config, Log: slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{ReplaceAttr: timeless})),
-		Kernel: h.Kernel, Source: h.cloud, Notify: h.notify, Version: "test"})
+		Kernel: h.Kernel, Source: h.cloud, Notify: h.notify, Version: "test", Opponents: h.opponents, Neighbours: h.neighbours})
 	ctx, cancel := context.WithCancel(context.Background())
 	h.crash = cancel
 	done := make(chan error, 1)

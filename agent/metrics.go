@@ -50,6 +50,8 @@ func objectName(o netcfg.Object) string {
 		return "route"
 	case netcfg.Rule:
 		return "rule"
+	case netcfg.Chain:
+		return "chain"
 	}
 	return "setting"
 }
@@ -88,6 +90,8 @@ var (
 	descWanted    = prometheus.NewDesc("enid_eni_addresses_wanted", "Addresses that should be on an ENI's NIC.", []string{"eni"}, nil)
 	descPresent   = prometheus.NewDesc("enid_eni_addresses_present", "Addresses that are on an ENI's NIC, of those that should be.", []string{"eni"}, nil)
 	descProblems  = prometheus.NewDesc("enid_problems", "Present problems, by reason.", []string{"reason"}, nil)
+	descReturn    = prometheus.NewDesc("enid_return_path", "1 where replies of forwarded connections are led back out by the ENI they came in by.", []string{"family"}, nil)
+	descPolicy    = prometheus.NewDesc("enid_policy_state", "1 for the state that a policy is in.", []string{"policy", "state"}, nil)
 	descConverged = prometheus.NewDesc("enid_converged", "1 when the kernel is as the metadata wants it.", nil, nil)
 	descMetaUp    = prometheus.NewDesc("enid_metadata_up", "1 when the metadata answered last time.", nil, nil)
 	descMetaLast  = prometheus.NewDesc("enid_metadata_last_answer_timestamp_seconds", "Unix time of the newest answer of the metadata, 0 for never.", nil, nil)
@@ -99,7 +103,7 @@ type statusCollector struct{ a *Agent }
 
 // Describe sends every series' description.
 func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descENI, descENISince, descWanted, descPresent, descProblems, descConverged, descMetaUp, descMetaLast, descRequests, descInfo} {
+	for _, d := range []*prometheus.Desc{descENI, descENISince, descWanted, descPresent, descProblems, descReturn, descPolicy, descConverged, descMetaUp, descMetaLast, descRequests, descInfo} {
 		ch <- d
 	}
 }
@@ -114,6 +118,11 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descConverged, number(s.Converged))
 	gauge(descMetaUp, number(s.Metadata.OK))
 	gauge(descMetaLast, seconds(s.Metadata.LastAnswer))
+	gauge(descReturn, number(s.ReturnPath.IPv4), "ipv4")
+	gauge(descReturn, number(s.ReturnPath.IPv6), "ipv6")
+	for _, p := range s.Policies {
+		gauge(descPolicy, 1, p.Name, string(p.State))
+	}
 	problems := map[string]int{}
 	for _, p := range s.Problems {
 		problems[p.Reason]++

@@ -81,7 +81,7 @@ func (a *Agent) unconfirmed(ctx context.Context) bool {
 	for i := range enis {
 		enis[i].Hold = enis[i].Hold && !enis[i].Whole()
 	}
-	trusting := netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: r.seen})
+	trusting := netcfg.Desired(a.input(enis, r.seen))
 	return len(netcfg.Plan(r.seen.Own, trusting)) != len(ops)
 }
 
@@ -94,6 +94,7 @@ func (a *Agent) Cleanup(ctx context.Context, done func(netcfg.Result)) error {
 	}
 	defer release()
 	var errs []error
+	a.chains = true // whether or not they are wanted now
 	for range rounds {
 		seen, err := a.kernel.Observe(ctx, a.scope(true))
 		if err != nil {
@@ -117,6 +118,9 @@ func (a *Agent) Cleanup(ctx context.Context, done func(netcfg.Result)) error {
 
 func (a *Agent) removeFiles() []error {
 	var errs []error
+	if a.neighbours != nil {
+		errs = append(errs, a.neighbours(nil))
+	}
 	for _, f := range []string{a.file.path, filepath.Join(a.config.RuntimeDir, "record.json")} {
 		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

@@ -37,6 +37,7 @@ func (a *Agent) pass(ctx context.Context, full bool) outcome {
 			r.problems = append(r.problems, problemOf(err))
 			break
 		}
+		a.spare(r.target, full)
 		if r.out.converged || round == rounds {
 			r.remaining(ops)
 			break
@@ -49,6 +50,7 @@ func (a *Agent) pass(ctx context.Context, full bool) outcome {
 	if ctx.Err() != nil {
 		return r.out // stopping: what was read may be cut short, so nothing is said about it
 	}
+	r.problems = append(r.problems, a.spared.problems()...)
 	r.out.links = r.seen.Host.Links
 	a.publish(r)
 	return r.out
@@ -75,17 +77,14 @@ func (a *Agent) apply(ctx context.Context, ops []netcfg.Op, r *report) (wrote in
 
 // decide looks at the kernel and plans; what it saw and meant is in the report. It writes nothing.
 func (a *Agent) decide(ctx context.Context, full bool, r *report) ([]netcfg.Op, error) {
-	seen, err := a.kernel.Observe(ctx, a.scope(full))
-	if err == nil && !full && a.slots.Forgot(seen, a.config.Routing) {
-		seen, err = a.kernel.Observe(ctx, a.scope(true))
-	}
+	seen, err := a.look(ctx, full)
 	if err != nil {
 		return nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
 	}
 	enis := a.enis(seen.Host.Links)
 	a.slots, r.problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
 	r.seen = seen
-	r.target = netcfg.Desired(netcfg.Input{Numbers: a.config.Routing, ENIs: enis, Slots: a.slots, Settled: a.belief.Settled(), Seen: seen})
+	r.target = netcfg.Desired(a.input(enis, seen))
 	return netcfg.Plan(seen.Own, r.target), nil
 }
 

@@ -124,7 +124,7 @@ func TestFight(t *testing.T) {
 		h.change(func() {
 			h.Addrs = slices.DeleteFunc(h.Addrs, func(a netcfg.Addr) bool { return a.Link == primaryNIC+2 })
 		})
-		h.after(1100 * time.Millisecond)
+		h.after(11 * time.Second) // the next poll
 		if !h.has("10.0.2.5") {
 			t.Error("the address of another ENI is not put back")
 		}

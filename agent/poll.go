@@ -12,15 +12,14 @@ import (
 // How often the metadata is asked when something is expected. The numbers are what the users of
 // other agents wait for in vain: an answer within 200 ms of its being there.
 const (
-	hurryFor      = time.Minute            // after a NIC appeared that the metadata does not know
-	hurryEvery    = 100 * time.Millisecond // in the first minute
-	expectFor     = 10 * time.Minute       // after that, less often
-	expectEvery   = time.Second
-	confirmAfter  = time.Second // a loss waits for a second answer that agrees
-	fetchTimeout  = 10 * time.Second
-	retryAtLeast  = time.Second // after a failure, doubling up to the poll interval
-	pollJitter    = 0.1         // polls come up to this share early, so that a fleet spreads out
-	pauseAfterRun = 5 * time.Millisecond
+	hurryFor     = time.Minute            // after a NIC appeared that the metadata does not know
+	hurryEvery   = 100 * time.Millisecond // in the first minute
+	expectFor    = 10 * time.Minute       // after that, less often
+	expectEvery  = time.Second
+	confirmAfter = time.Second // a loss waits for a second answer that agrees
+	fetchTimeout = 10 * time.Second
+	retryAtLeast = time.Second // after a failure, doubling up to the poll interval
+	pollJitter   = 0.1         // polls come up to this share early, so that a fleet spreads out
 )
 
 // answer is one result of the source.

@@ -59,6 +59,7 @@ func (a *Agent) publish(r report) {
 	if err := r.failed[netcfg.NoSlot]; err != nil {
 		s.Problems = append(s.Problems, metadata.Problem{Reason: "kernel-refused", Text: err.Error()})
 	}
+	a.waysOut(s, r)
 	believed := map[metadata.MAC]metadata.Believed{}
 	for _, b := range a.belief.Interfaces() {
 		believed[b.MAC] = b
@@ -70,11 +71,12 @@ func (a *Agent) publish(r report) {
 		s.ENIs = append(s.ENIs, e)
 	}
 	if r.seen.Host.Links == nil {
-		s.ENIs = last.ENIs // the kernel was not readable: what was true last is the best there is
+		s.ENIs, s.ReturnPath, s.Policies = last.ENIs, last.ReturnPath, last.Policies // the kernel was not readable: what was true last is the best there is
 		fresh = a.history
 	}
 	a.logGone(fresh, r)
 	a.history = fresh
+	a.logPolicies(last.Policies, s.Policies)
 	a.logProblems(last.Problems, s.Problems)
 	a.counters.pass(r, now)
 	a.status.Store(s)

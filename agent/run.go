@@ -55,9 +55,10 @@ type loop struct {
 	rebuild            func(Config) (Source, error)
 	onLoad             func(Config)
 	links              []netcfg.Link // of the last pass that could read them
-	// busy counts the passes of the last seconds that wrote, to slow down when somebody fights.
-	busy      int
-	busySince time.Time
+	storm              storm
+	// pause ends when the kernel's pokes are heard again, calm when a fight is over.
+	pause, calm *time.Timer
+	paused      bool
 }
 
 // Reloader is how Run gets a new configuration: Load reads and checks it, Source makes its
@@ -82,6 +83,7 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 	l := &loop{
 		Agent: a, events: events, poller: newPoller(a.config.Metadata.Poll),
 		resync: time.NewTicker(a.config.Resync), retry: time.NewTimer(time.Hour),
+		pause: time.NewTimer(time.Hour), calm: time.NewTimer(time.Hour),
 		backoff: metadata.Backoff{Min: retryLeast, Max: retryMost},
 		load:    reload.Load, rebuild: reload.Source, onLoad: reload.Changed,
 	}
@@ -92,7 +94,10 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 		l.watchdog = ticker.C
 	}
 	l.patience = time.After(readyTimeout)
-	l.retry.Stop()
+	for _, t := range []*time.Timer{l.retry, l.pause, l.calm} {
+		t.Stop()
+		defer t.Stop()
+	}
 	if reload.Started != nil {
 		reload.Started(a.config)
 	}
@@ -105,6 +110,10 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 
 // wait blocks for one event and works on it. It is false when ctx has ended.
 func (l *loop) wait(ctx context.Context) bool {
+	kernel := l.events.Kernel
+	if l.paused {
+		kernel = nil // its pokes wait, everything else is worked on at once
+	}
 	select {
 	case <-ctx.Done():
 		return false
@@ -122,11 +131,17 @@ func (l *loop) wait(ctx context.Context) bool {
 		l.learn(answer.snapshot, answer.err, time.Now())
 		l.work(ctx, false)
 		l.poller.catchUp(ctx, l.source)
-	case <-l.events.Kernel:
-		l.work(ctx, false)
+	case <-l.pause.C:
+		l.paused = false
+	case <-kernel:
+		l.repair(ctx, false)
 	case <-l.resync.C:
-		l.work(ctx, true)
+		l.repair(ctx, true)
 	case <-l.retry.C:
+		l.repair(ctx, false)
+	case <-l.calm.C:
+		l.setProblem("fought", "")
+		l.fighting = nil
 		l.work(ctx, false)
 	case <-l.events.Reload:
 		l.reload(ctx)
@@ -139,10 +154,10 @@ func (l *loop) wait(ctx context.Context) bool {
 }
 
 // work does a pass and everything that follows from one.
-func (l *loop) work(ctx context.Context, full bool) {
+func (l *loop) work(ctx context.Context, full bool) outcome {
 	out := l.pass(ctx, full)
 	if ctx.Err() != nil {
-		return
+		return out
 	}
 	if out.converged {
 		l.backoff.Reset()
@@ -160,27 +175,8 @@ func (l *loop) work(ctx context.Context, full bool) {
 	}
 	l.tellReady()
 	_ = l.notify.Status(l.Status().Sentence())
-	l.breathe(ctx, out)
-}
-
-// breathe pauses after a pass, longer while passes write again and again: then somebody undoes
-// what enid does, and a daemon that spins helps nobody.
-func (l *loop) breathe(ctx context.Context, out outcome) {
-	now := time.Now()
-	if now.Sub(l.busySince) > 10*time.Second {
-		l.busy, l.busySince = 0, now
-	}
-	if out.wrote > 0 {
-		l.busy++
-	}
-	pause := pauseAfterRun
-	if l.busy > 20 {
-		pause = min(pause<<min(l.busy-20, 8), time.Second)
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(pause):
-	}
+	l.rest()
+	return out
 }
 
 // tellReady reports the start as done once: after the first converged pass on an answer,

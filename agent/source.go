@@ -38,19 +38,20 @@ func NewSource(c MetadataConfig) (Source, error) {
 }
 
 func dialect(c MetadataConfig) (Source, error) {
+	dial := metadata.Dial{Mark: c.Mark, Interface: c.Interface}
 	switch {
 	case c.Provider == ProviderFile || c.Provider == ProviderAuto && c.File != "":
 		return file.New(c.File), nil
 	case c.Provider == ProviderEC2:
-		return ec2.New(c.Endpoint)
+		return ec2.New(c.Endpoint, dial)
 	case c.Provider == ProviderJDCloud:
-		return jdcloud.New(c.Endpoint)
+		return jdcloud.New(c.Endpoint, dial)
 	}
-	jd, err := jdcloud.New(c.Endpoint)
+	jd, err := jdcloud.New(c.Endpoint, dial)
 	if err != nil {
 		return nil, err
 	}
-	aws, err := ec2.New(c.Endpoint)
+	aws, err := ec2.New(c.Endpoint, dial)
 	if err != nil {
 		return nil, err
 	}

@@ -16,13 +16,15 @@ const (
 
 // Status is what enid knows and did, as of one pass. It is never changed once published.
 type Status struct {
-	Version   string             `json:"version"`
-	Instance  string             `json:"instance,omitempty"`
-	Converged bool               `json:"converged"` // the kernel is as the metadata wants it, as far as that is known
-	Metadata  MetadataStatus     `json:"metadata"`
-	ENIs      []ENIStatus        `json:"enis"`
-	Problems  []metadata.Problem `json:"problems"` // of no ENI in particular
-	LastPass  time.Time          `json:"lastPass"`
+	Version    string             `json:"version"`
+	Instance   string             `json:"instance,omitempty"`
+	Converged  bool               `json:"converged"` // the kernel is as the metadata wants it, as far as that is known
+	Metadata   MetadataStatus     `json:"metadata"`
+	ENIs       []ENIStatus        `json:"enis"`
+	ReturnPath ReturnPathStatus   `json:"returnPath"`
+	Policies   []PolicyStatus     `json:"policies"`
+	Problems   []metadata.Problem `json:"problems"` // of no ENI in particular
+	LastPass   time.Time          `json:"lastPass"`
 	// LastChange is when enid last wrote to the kernel, zero for never.
 	LastChange time.Time `json:"lastChange,omitzero"`
 }

@@ -21,6 +21,7 @@ func (s *Status) Print(w io.Writer, now time.Time) error {
 	}
 	paragraph(w, "", head+": "+s.summary())
 	paragraph(w, "", "metadata: "+s.Metadata.sentence(now))
+	s.printReturnPath(w)
 	printProblems(w, "", s.Problems)
 	if len(s.ENIs) == 0 {
 		_, err := fmt.Fprintln(w, "no ENI is known")
@@ -40,7 +41,7 @@ func (s *Status) Print(w io.Writer, now time.Time) error {
 		fmt.Fprintln(w)
 		e.print(w)
 	}
-	return nil
+	return s.printPolicies(w)
 }
 
 func (m MetadataStatus) sentence(now time.Time) string {

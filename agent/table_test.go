@@ -30,6 +30,12 @@ func manySidedStatus() *Status {
 		Problems: []metadata.Problem{
 			{Reason: "overlay", Text: "/etc/enid/interfaces.d/a.yaml:3:5: unknown key \"adresses\"; want one of: mac, id, primary\n/etc/enid/interfaces.d/a.yaml:4:5: mac: \"x\" is not a MAC address"},
 		},
+		ReturnPath: ReturnPathStatus{Setting: "auto", IPv4: true, IPv6: true, Backend: "nf_tables"},
+		Policies: []PolicyStatus{
+			{Name: "pods", ENI: "port-2*", NIC: "eth2", State: netcfg.PolicyInForce},
+			{Name: "backup", ENI: "mac 02:00:00:00:00:07", State: netcfg.PolicyBlocked, Problems: []metadata.Problem{{Field: "policy backup", Reason: "policy-eni-absent",
+				Text: "no ENI mac 02:00:00:00:00:07 is attached and managed; its traffic is refused (when_absent)"}}},
+		},
 		ENIs: []ENIStatus{
 			{Name: "port-0", MAC: macOf(0), NIC: "eth0", Primary: true, Phase: PhaseConfigured, Since: now.Add(-72 * time.Hour), Table: 20000,
 				Addresses: []AddressStatus{{Address: ip("10.0.0.5"), Present: true}}, Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")},

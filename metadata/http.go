@@ -63,6 +63,7 @@ func (e *StatusError) Is(target error) bool {
 // connections. It is safe for concurrent use.
 type Client struct {
 	base string // scheme://host[:port]
+	dial Dial
 	http *http.Client
 
 	mu      sync.Mutex
@@ -70,13 +71,13 @@ type Client struct {
 }
 
 // NewClient makes a Client for an endpoint written as scheme://host[:port].
-func NewClient(endpoint string) (*Client, error) {
+func NewClient(endpoint string, dial Dial) (*Client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || !isEndpoint(u) {
 		return nil, fmt.Errorf("metadata endpoint %q: want scheme://host[:port], such as http://169.254.169.254", endpoint)
 	}
 	base := url.URL{Scheme: u.Scheme, Host: u.Host}
-	return &Client{base: base.String(), http: newHTTP(), results: map[string]uint64{}}, nil
+	return &Client{base: base.String(), dial: dial, http: newHTTP(dial), results: map[string]uint64{}}, nil
 }
 
 func isEndpoint(u *url.URL) bool {
@@ -93,12 +94,12 @@ func isEndpoint(u *url.URL) bool {
 
 // newHTTP leaves Proxy unset: a proxy of the environment would be told the
 // instance's secrets, and IMDS refuses what was forwarded.
-func newHTTP() *http.Client {
+func newHTTP(dial Dial) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			DialContext:            dial.dialer().DialContext,
 			TLSHandshakeTimeout:    connectTimeout,
 			Protocols:              protocols,
 			MaxIdleConns:           idleConns,
@@ -158,7 +159,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, header http.
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return "", transportError(err)
+		return "", c.transportError(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1)) // also read on an error status, to keep the connection
@@ -166,7 +167,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, header http.
 	case resp.StatusCode != http.StatusOK:
 		return "", &StatusError{Path: path, Status: resp.StatusCode}
 	case err != nil:
-		return "", transportError(err)
+		return "", c.transportError(err)
 	case len(body) > maxBody:
 		return "", errTooLong
 	case isPage(resp.Header.Get("Content-Type"), body):
@@ -187,7 +188,7 @@ func isPage(contentType string, body []byte) bool {
 // transportError drops from an error what repeats the request or changes from
 // one try to the next (source ports), so that the same outage has the same text
 // and is logged once.
-func transportError(err error) error {
+func (c *Client) transportError(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
@@ -198,7 +199,7 @@ func transportError(err error) error {
 	case timedOut(err):
 		return fmt.Errorf("no answer in time: %w", err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w; a route or a firewall forbids it, as systemd-imdsd does unless systemd.imds.network=unlocked", err)
+		return c.dial.forbidden(err)
 	}
 	return err
 }

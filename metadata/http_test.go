@@ -29,7 +29,7 @@ func TestNewClient(t *testing.T) {
 		"http://[fe80::a9fe:a9fe%25eth0]:80": "http://[fe80::a9fe:a9fe%25eth0]:80",
 	}
 	for endpoint, base := range good {
-		if c, err := NewClient(endpoint); err != nil || c.base != base {
+		if c, err := NewClient(endpoint, Dial{}); err != nil || c.base != base {
 			t.Errorf("NewClient(%q) = %v, %v, want %s", endpoint, c, err, base)
 		}
 	}
@@ -38,14 +38,14 @@ func TestNewClient(t *testing.T) {
 		"http://h?x", "http://h?", "http://h#x", "http://user:pw@h", "http://h:0", "http://h:65536", "http://h:x", "http://[::1", "http://a b", "http:h",
 	}
 	for _, endpoint := range bad {
-		if _, err := NewClient(endpoint); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q: want scheme://host", endpoint)) {
+		if _, err := NewClient(endpoint, Dial{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q: want scheme://host", endpoint)) {
 			t.Errorf("NewClient(%q): error %v does not say what is wanted", endpoint, err)
 		}
 	}
 }
 
 func TestNoProxy(t *testing.T) {
-	if newHTTP().Transport.(*http.Transport).Proxy != nil {
+	if newHTTP(Dial{}).Transport.(*http.Transport).Proxy != nil {
 		t.Error("the client would take a proxy")
 	}
 }
@@ -55,7 +55,7 @@ func start(t *testing.T, handler http.HandlerFunc) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	c, err := NewClient(server.URL)
+	c, err := NewClient(server.URL, Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	c, err := NewClient("http://" + listener.Addr().String())
+	c, err := NewClient("http://"+listener.Addr().String(), Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestRefused(t *testing.T) {
 
 // pipe makes c dial a peer in memory, so that time can be the bubble's.
 func pipe(t *testing.T, dial func(ctx context.Context) (net.Conn, error)) *Client {
-	c, err := NewClient("http://service")
+	c, err := NewClient("http://service", Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,9 +227,29 @@ func TestForbiddenByRoute(t *testing.T) {
 	c := pipe(t, func(context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EACCES}
 	})
-	_, err := c.Get(t.Context(), "/x", nil)
-	if !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), "systemd.imds.network=unlocked") {
-		t.Errorf("got %v", err)
+	for mark, want := range map[uint32]string{
+		0: "permission denied; a prohibit route or a firewall locks the service, as systemd-imdsd does: set metadata.mark",
+		7: "permission denied; a prohibit route or a firewall locks the service, also for the mark 0x7 of metadata.mark",
+	} {
+		c.dial.Mark = mark
+		_, err := c.Get(t.Context(), "/x", nil)
+		if !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want …%s", err, want)
+		}
+	}
+}
+
+// TestNoSuchInterface: what the kernel says of a setting names the setting.
+func TestNoSuchInterface(t *testing.T) {
+	t.Parallel()
+	c, err := NewClient("http://127.0.0.1:1", Dial{Interface: "no-such-nic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Get(t.Context(), "/x", nil)
+	want := "metadata service http://127.0.0.1:1: GET /x: bind the connection to metadata.interface no-such-nic: no such device; name a NIC of this host, or none"
+	if !errors.Is(err, syscall.ENODEV) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
@@ -250,7 +270,7 @@ func TestConnections(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	c, err := NewClient(server.URL)
+	c, err := NewClient(server.URL, Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}

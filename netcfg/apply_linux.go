@@ -86,6 +86,8 @@ func (b *batch) claim(op Op) error {
 		}
 	case Setting:
 		return b.claimSetting(o)
+	case Chain:
+		b.claimChain()
 	}
 	return nil
 }
@@ -114,11 +116,12 @@ func (b *batch) claimSetting(s Setting) error {
 // step does one Op, or skips it.
 func (b *batch) step(ctx context.Context, op Op) Result {
 	adds := op.Verb != Del && op.Verb != Restore
+	_, chain := op.Object.(Chain)
 	switch {
 	case ctx.Err() != nil:
 		b.disclaim(op)
 		return Result{op, fmt.Errorf("%s: %w", op, notTried{context.Cause(ctx)}), true}
-	case adds && (b.failed[op.Slot] || b.failed[NoSlot]):
+	case adds && !chain && (b.failed[op.Slot] || b.failed[NoSlot]):
 		b.disclaim(op)
 		return Result{op, fmt.Errorf("%s: %w", op, ErrSkipped), true}
 	}
@@ -127,7 +130,8 @@ func (b *batch) step(ctx context.Context, op Op) Result {
 		return Result{Op: op}
 	}
 	b.disclaim(op)
-	if s, ok := op.Object.(Setting); !ok || s.Knob != LinkMTU { // an MTU that the driver refuses holds up nothing
+	// An MTU that the driver refuses holds up nothing, nor does what is wrong with iptables.
+	if s, ok := op.Object.(Setting); !chain && (!ok || s.Knob != LinkMTU) {
 		b.failed[op.Slot] = true
 	}
 	return Result{Op: op, Err: fmt.Errorf("%s: %w", op, advise(err))}
@@ -164,6 +168,8 @@ func (b *batch) do(op Op) (Op, error) {
 			return b.restore(op, o)
 		}
 		return op, b.doSetting(op, o)
+	case Chain:
+		return op, b.doChain(op.Verb, o)
 	default:
 		return op, fmt.Errorf("netcfg cannot apply a %T", op.Object)
 	}

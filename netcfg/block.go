@@ -33,6 +33,7 @@ func (b *builder) block(e *eni, f Family, n network, grouped bool) {
 	b.rule(Rule{Family: f, Priority: base + 1, Table: b.TableOf(e.Slot)})
 	b.rule(Rule{Family: f, Priority: base + 2, Unreachable: true})
 
+	b.markSelector(e, f)
 	for _, p := range n.prefixes {
 		b.rule(Rule{Family: f, Priority: b.Priority + prefixSelectors + prefixRank(p), From: p, Goto: base})
 	}
@@ -41,7 +42,7 @@ func (b *builder) block(e *eni, f Family, n network, grouped bool) {
 	}
 	for _, a := range n.addrs { // where not all subnets are known
 		if !slices.ContainsFunc(n.subnets, func(s netip.Prefix) bool { return s.Contains(a) }) {
-			b.rule(Rule{Family: f, Priority: b.Priority + subnetSelectors, From: netip.PrefixFrom(a, a.BitLen()), IIF: "lo", Goto: base})
+			b.rule(Rule{Family: f, Priority: b.Priority + subnetSelectors, From: singleIP(a), IIF: "lo", Goto: base})
 		}
 	}
 	b.rule(Rule{Family: f, Priority: b.Priority + deviceSelectors, OIF: e.Link.Name, Goto: base})
@@ -65,7 +66,7 @@ func (b *builder) subnetSelector(e *eni, f Family, subnet netip.Prefix) {
 		// What others put on the NIC came into the chain too, and would go on to its first ENI.
 		for _, a := range b.Seen.Host.Addrs {
 			if ip := a.Prefix.Addr(); a.Link == e.Link.Index && subnet.Contains(ip) && !slices.Contains(e.nets[f].addrs, ip) {
-				chain.From = netip.PrefixFrom(ip, ip.BitLen())
+				chain.From = singleIP(ip)
 				b.rule(chain)
 			}
 		}
@@ -82,7 +83,7 @@ func (b *builder) subnetSelector(e *eni, f Family, subnet netip.Prefix) {
 func (b *builder) byAddress(e *eni, f Family, subnet netip.Prefix, r Rule) {
 	for _, a := range e.nets[f].addrs {
 		if subnet.Contains(a) {
-			r.From = netip.PrefixFrom(a, a.BitLen())
+			r.From = singleIP(a)
 			b.rule(r)
 		}
 	}
@@ -184,10 +185,15 @@ func (s *State) sort() {
 	slices.SortFunc(s.Routes, func(a, b Route) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), a.Dst.Addr().Compare(b.Dst.Addr()), cmp.Compare(a.Dst.Bits(), b.Dst.Bits()), cmp.Compare(a.Metric, b.Metric))
 	})
-	slices.SortStableFunc(s.Rules, func(a, b Rule) int {
-		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), a.From.Addr().Compare(b.From.Addr()), cmp.Compare(a.OIF, b.OIF))
-	})
+	slices.SortStableFunc(s.Rules, compareRules)
 	slices.SortFunc(s.Settings, func(a, b Setting) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(slices.Index(Knobs, a.Knob), slices.Index(Knobs, b.Knob)))
 	})
+}
+
+// compareRules orders rules as the kernel does, and those of one priority by what they select.
+func compareRules(a, b Rule) int {
+	return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), a.From.Addr().Compare(b.From.Addr()),
+		cmp.Compare(a.From.Bits(), b.From.Bits()), a.To.Addr().Compare(b.To.Addr()), cmp.Compare(a.To.Bits(), b.To.Bits()), cmp.Compare(a.OIF, b.OIF),
+		cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.UIDs.First, b.UIDs.First), cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Goto, b.Goto))
 }

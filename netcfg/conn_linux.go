@@ -28,10 +28,13 @@ type conn struct {
 	strict bool // the kernel filters dumps (Linux 4.20)
 }
 
-// openConn opens a socket in the network namespace of the calling thread, where
+// openConn opens a socket for links, addresses, routes and rules.
+func openConn() (*conn, error) { return openSocket(unix.NETLINK_ROUTE) }
+
+// openSocket opens a socket in the network namespace of the calling thread, where
 // it stays whatever thread uses it.
-func openConn() (*conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+func openSocket(protocol int) (*conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
@@ -49,6 +52,16 @@ func openConn() (*conn, error) {
 	// Without the explanations errors are shorter, nothing else.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	return c, nil
+}
+
+// port is the port id that the kernel knows the socket by, 0 for not known.
+func (c *conn) port() uint32 {
+	if own, err := unix.Getsockname(c.fd); err == nil {
+		if a, ok := own.(*unix.SockaddrNetlink); ok {
+			return a.Pid
+		}
+	}
+	return 0
 }
 
 func (c *conn) close() { _ = unix.Close(c.fd) }
@@ -154,6 +167,7 @@ func retryEINTR(f func() (int, error)) (int, error) {
 type message struct {
 	typ, flags uint16
 	seq        uint32
+	port       uint32 // of the socket that asked for what an event tells of, 0 for the kernel itself
 	body       []byte
 }
 
@@ -172,7 +186,7 @@ func messages(b []byte) iter.Seq2[message, error] {
 				yield(message{}, errTruncated)
 				return
 			}
-			m := message{typ: u16(b[4:]), flags: u16(b[6:]), seq: u32(b[8:]), body: b[unix.SizeofNlMsghdr:size]}
+			m := message{typ: u16(b[4:]), flags: u16(b[6:]), seq: u32(b[8:]), port: u32(b[12:]), body: b[unix.SizeofNlMsghdr:size]}
 			if !yield(m, nil) {
 				return
 			}

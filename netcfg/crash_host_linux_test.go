@@ -39,7 +39,7 @@ func (h *host) snapshot(foreignOnly bool) (s snapshot) {
 		}
 	}
 	for _, f := range []Family{V4, V6} {
-		rules, err := h.conn.rules(f, func(p int) bool { return p != testProto || !foreignOnly })
+		rules, _, err := h.conn.rules(f, func(p int) bool { return p != testProto || !foreignOnly })
 		h.must(err)
 		s.Rules = append(s.Rules, rules...)
 		routes, err := h.conn.allRoutes(routeFilter{family: f})

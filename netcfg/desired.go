@@ -25,14 +25,19 @@ type Input struct {
 	Slots   Slots
 	// Settled says that the list of ENIs is beyond doubt: what the kernel has of
 	// others is left over.
-	Settled bool
-	Seen    Observation
+	Settled    bool
+	ReturnPath Switch
+	Policies   []Policy
+	Seen       Observation
 }
 
 // Target is the state that should be, and what is to be said about each ENI.
 type Target struct {
-	State State
-	ENIs  []Outcome
+	State    State
+	ENIs     []Outcome
+	Policies []PolicyOutcome
+	// ReturnPath says of each family whether connections are marked.
+	ReturnPath map[Family]bool
 	layout
 }
 
@@ -69,13 +74,20 @@ func Desired(in Input) Target {
 	}
 	b.settleClaims()
 	b.held = b.heldSlots()
+	b.marked = b.markedFamilies()
 	for i := range b.enis {
 		b.enis[i].build(&b)
 	}
 	b.hold()
+	b.tombstones()
+	outcomes := b.policies()
+	b.gates()
+	b.markChains(V4)
+	b.markChains(V6)
+	b.holdChains()
 	b.walls()
 	b.want.sort()
-	t := Target{State: b.want, layout: b.layout}
+	t := Target{State: b.want, Policies: outcomes, ReturnPath: b.marked, layout: b.layout}
 	for _, e := range b.enis {
 		t.ENIs = append(t.ENIs, e.Outcome)
 	}
@@ -88,7 +100,9 @@ type builder struct {
 	layout
 	enis []eni
 	held map[Slot]bool // whose objects stay regardless
-	want State
+	// marked are the families with a return path.
+	marked map[Family]bool
+	want   State
 }
 
 // eni is an ENI with its NIC, and per family what is needed to route.
@@ -176,7 +190,7 @@ func (e *eni) addresses(b *builder, n network) {
 		if e.primary() && a == n.first || b.hasForeign(e.Link.Index, a) {
 			continue
 		}
-		p := netip.PrefixFrom(a, a.BitLen())
+		p := singleIP(a)
 		if a == n.first {
 			for _, s := range n.subnets {
 				if s.Contains(a) {
@@ -226,6 +240,9 @@ func (e *eni) settings(b *builder) (grouped bool) {
 	}
 	set(ARPIgnore, "1")
 	set(ARPAnnounce, "2")
+	if b.looseFilter(present[RPFilter], ours(RPFilter)) {
+		set(RPFilter, "2")
+	}
 	if e.primary() {
 		return grouped
 	}

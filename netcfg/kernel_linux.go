@@ -22,6 +22,8 @@ type Kernel struct {
 
 	main      mainRoutes
 	mainReads int // dumps of main: what a pass costs on a host with many routes
+
+	firewall firewall
 }
 
 // NewKernel opens the network namespace of the calling thread. It needs no
@@ -45,7 +47,8 @@ func NewKernel(runtimeDir string) (*Kernel, error) {
 		c.close()
 		return nil, err
 	}
-	k := &Kernel{conn: c, watch: w, file: recordFile{
+	w.own = c.port()
+	k := &Kernel{conn: c, watch: w, firewall: newFirewall(), file: recordFile{
 		path: filepath.Join(runtimeDir, "record.json"), boot: strings.TrimSpace(string(boot)), namespace: namespace}}
 	k.record, k.why = k.file.load()
 	return k, nil
@@ -71,6 +74,7 @@ func MayChange() error {
 func (k *Kernel) Close() {
 	k.conn.close()
 	k.watch.close()
+	k.firewall.events.close()
 }
 
 // Protos are the protocol numbers that ever marked rules and routes of ours since

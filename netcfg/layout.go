@@ -107,6 +107,8 @@ func (n Numbers) slotOfRule(r Rule) Slot {
 		priority = r.Goto
 	}
 	switch {
+	case n.slotOfMark(r) != NoSlot:
+		return n.slotOfMark(r)
 	case r.Table != 0 && r.Table != MainTable:
 		return n.slotOfTable(r.Table)
 	case priority >= n.chainOf(Primary+1) && priority < n.blockOf(MaxSlots):

@@ -154,7 +154,7 @@ func (h *host) must(err error) {
 }
 
 func (h *host) scope(tables ...int) Scope {
-	return Scope{MACs: h.macs, Tables: tables, Protos: []int{testProto}}
+	return Scope{MACs: h.macs, Tables: tables, Protos: []int{testProto}, Numbers: DefaultNumbers}
 }
 
 // see observes with this Kernel and, as after a restart, with a new one; they must agree.

@@ -42,10 +42,20 @@ func (n Numbers) Reaches(to Numbers) error {
 // Offsets from Numbers.Priority and Numbers.BlockPriority. The selectors leave room for
 // one priority for each prefix length, longer prefixes first.
 const (
+	markGate         = 0 // leads packets without a mark past the marks
+	markExceptions   = 1 // the primary's three, then main
+	markMain         = 4
+	markSelectors    = 5
+	markLanding      = 9
 	prefixSelectors  = 10
+	forwardGate      = 99 // leads forwarded packets past what is only about this host's own
 	subnetSelectors  = 100
 	primarySelectors = 200
 	deviceSelectors  = 300
+	forwardLanding   = 308
+	policyBypass     = 309
+	policySelectors  = 310 // one for each policy, in their order
+	policyLanding    = 399
 	prioritySpan     = 400
 
 	wallOffset  = 0

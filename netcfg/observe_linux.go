@@ -23,7 +23,7 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 	scoped, watched := k.nics(l, s)
 	k.watch.narrow(interest{protos: sorted(s.Protos), tables: sorted(s.Tables), nics: watched})
 
-	var o Observation
+	o := Observation{Host: Host{RulesAmong: map[Family][]int{}}}
 	for i, link := range l.links {
 		if l.links[i].NoIPv6, err = noIPv6(link, slices.Contains(scoped, link.Index)); err != nil {
 			return Observation{}, err
@@ -38,13 +38,26 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 		if err := ctx.Err(); err != nil {
 			return Observation{}, err
 		}
-		rules, err := k.conn.rules(f, func(proto int) bool { return slices.Contains(s.Protos, proto) })
+		rules, others, err := k.conn.rules(f, func(proto int) bool { return slices.Contains(s.Protos, proto) })
 		if err != nil {
 			return Observation{}, fmt.Errorf("read the IPv%d policy rules: %w", f, err)
 		}
 		o.Own.Rules = append(o.Own.Rules, rules...)
+		among := func(priority int) bool {
+			return priority >= s.Numbers.Priority && priority < s.Numbers.Priority+prioritySpan
+		}
+		if others = keep(others, among); len(others) > 0 {
+			o.Host.RulesAmong[f] = others
+		}
 	}
 	if err := k.observeRoutes(ctx, s, scoped, watched, &o); err != nil {
+		return Observation{}, err
+	}
+	if err := k.observeChains(s, &o); err != nil {
+		return Observation{}, err
+	}
+	o.Host.Carried = carried(s.Numbers, o.Own.Rules)
+	if err := o.Host.observeForwarding(); err != nil {
 		return Observation{}, err
 	}
 	return o, nil

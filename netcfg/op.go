@@ -34,7 +34,7 @@ type Result struct {
 // ENI failed: no address is added without its rules.
 var ErrSkipped = errors.New("skipped, because an earlier operation failed")
 
-// Object is an Addr, Route, Rule or Setting.
+// Object is an Addr, Route, Rule, Setting or Chain.
 type Object interface {
 	command(v Verb, dev string) string
 }
@@ -115,6 +115,9 @@ func (r Rule) command(v Verb, _ string) string {
 		words = append(words, "-6")
 	}
 	words = append(words, "rule", v.word(), "pref", strconv.Itoa(r.Priority))
+	if r.Invert {
+		words = append(words, "not")
+	}
 	if r.From.IsValid() {
 		words = append(words, "from", r.From.String())
 	}
@@ -130,9 +133,12 @@ func (r Rule) command(v Verb, _ string) string {
 	if r.Mask != 0 {
 		words = append(words, "fwmark", fmt.Sprintf("%#x/%#x", r.Mark, r.Mask))
 	}
+	words = append(words, r.socketWords()...)
 	switch {
 	case r.Unreachable:
 		words = append(words, "unreachable")
+	case r.Nop:
+		words = append(words, "nop")
 	case r.Goto != 0:
 		words = append(words, "goto", strconv.Itoa(r.Goto))
 	case r.Table == MainTable:
@@ -147,6 +153,28 @@ func (r Rule) command(v Verb, _ string) string {
 		words = append(words, "suppress_ifgroup", strconv.FormatUint(uint64(r.SuppressGroup), 10))
 	}
 	return strings.Join(append(words, "protocol", strconv.Itoa(r.Proto)), " ")
+}
+
+// socketWords are the selectors beyond the IP header.
+func (r Rule) socketWords() (words []string) {
+	if r.IPProto != 0 {
+		words = append(words, "ipproto", strconv.Itoa(int(r.IPProto)))
+	}
+	if r.Ports != (Span{}) {
+		words = append(words, "dport", r.Ports.String())
+	}
+	if r.UIDs != (Span{}) {
+		words = append(words, "uidrange", fmt.Sprintf("%d-%d", r.UIDs.First, r.UIDs.End-1))
+	}
+	return words
+}
+
+// String is "80" or "8000-8100".
+func (s Span) String() string {
+	if s.End == s.First+1 {
+		return strconv.FormatUint(uint64(s.First), 10)
+	}
+	return fmt.Sprintf("%d-%d", s.First, s.End-1)
 }
 
 func (s Setting) command(_ Verb, dev string) string {

@@ -16,8 +16,10 @@ func Plan(own State, t Target) []Op {
 	p.addRules(own.Rules, keep(want.Rules, p.isWall))
 	p.setSettings(own.Settings, want.Settings)
 	own = p.clearTheWay(own, want)
+	p.addChains(own.Chains, keep(want.Chains, Chain.translates))
 	p.addRoutes(own.Routes, keep(want.Routes, notMain))
 	p.addRules(own.Rules, keep(want.Rules, func(r Rule) bool { return !p.isWall(r) }))
+	p.addChains(own.Chains, keep(want.Chains, Chain.marks))
 	for _, a := range want.Addrs {
 		if !slices.Contains(own.Addrs, a) {
 			p.op(Add, a)
@@ -31,7 +33,9 @@ func Plan(own State, t Target) []Op {
 			p.op(Del, a)
 		}
 	}
+	p.delChains(keep(own.Chains, Chain.marks), want.Chains)
 	p.delRules(keep(own.Rules, func(r Rule) bool { return !p.isWall(r) }), want.Rules)
+	p.delChains(keep(own.Chains, Chain.translates), want.Chains)
 	p.delRoutes(keep(own.Routes, notMain), want.Routes)
 	p.restoreSettings(own.Settings, want.Settings)
 	p.delRules(keep(own.Rules, p.isWall), want.Rules)
@@ -156,6 +160,36 @@ func byReach(a, b Route) int {
 		return 0
 	}
 	return cmp.Compare(rank(a), rank(b))
+}
+
+// translates and marks tell the chains that policies need before their rules from those that
+// need the marks' rules first.
+func (c Chain) translates() bool { return c.Hook == TranslateOut || c.Hook == MarkForwarded }
+func (c Chain) marks() bool      { return !c.translates() }
+
+// addChains puts in what is missing and leaves what is there: a mark or a translation that goes
+// is needed until nothing is led by it any more.
+func (p *planner) addChains(own, want []Chain) {
+	for _, w := range want {
+		i := slices.IndexFunc(own, w.sameHook)
+		if i < 0 {
+			p.op(Add, w)
+		} else if next := own[i].grown(w); next != own[i] {
+			p.op(Replace, next)
+		}
+	}
+}
+
+// delChains takes away what addChains left.
+func (p *planner) delChains(own, want []Chain) {
+	for _, c := range own {
+		i := slices.IndexFunc(want, c.sameHook)
+		if i < 0 {
+			p.op(Del, c)
+		} else if c.grown(want[i]) != want[i] {
+			p.op(Replace, want[i])
+		}
+	}
 }
 
 func (p *planner) setSettings(own, want []Setting) {

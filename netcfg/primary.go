@@ -11,6 +11,7 @@ import (
 // addresses: what main reaches without an ENI, then the other ENIs' subnets through the
 // primary's own gateway, and those by no other way. Everything else follows main as ever.
 func (b *builder) primaryRules(e *eni, f Family, n network, grouped bool) {
+	b.primaryMark(f)
 	siblings, shared := b.siblings(e, f, n)
 	if len(siblings) == 0 && len(shared) == 0 {
 		return
@@ -21,18 +22,21 @@ func (b *builder) primaryRules(e *eni, f Family, n network, grouped bool) {
 	}
 	b.primaryTables(e, f, n, siblings, shared)
 	for _, s := range n.subnets {
-		b.exceptions(f, Rule{Family: f, From: s, IIF: "lo"}, grouped)
+		b.exceptions(b.Priority+primarySelectors, Rule{Family: f, From: s, IIF: "lo"}, grouped)
 	}
 	for _, p := range n.prefixes {
-		b.exceptions(f, Rule{Family: f, From: p}, grouped)
+		b.exceptions(b.Priority+primarySelectors, Rule{Family: f, From: p}, grouped)
+	}
+	if b.marked[f] {
+		b.exceptions(b.Priority+markExceptions, Rule{Family: f, Mark: b.MarkOf(Primary), Mask: b.markMask()}, grouped)
 	}
 }
 
-func (b *builder) exceptions(f Family, r Rule, grouped bool) {
-	first := b.Priority + primarySelectors
+// exceptions are three rules from a priority on for what r selects.
+func (b *builder) exceptions(first int, r Rule, grouped bool) {
 	if grouped {
 		main := r
-		main.Priority, main.Table, main.SuppressPrefix, main.SuppressGroup = first, MainTable, halves(f), b.Group
+		main.Priority, main.Table, main.SuppressPrefix, main.SuppressGroup = first, MainTable, halves(r.Family), b.Group
 		b.rule(main)
 	}
 	r.Priority, r.Table = first+1, b.TableOf(Primary)

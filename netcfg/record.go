@@ -21,10 +21,12 @@ import (
 const recordVersion = 1
 
 // record says which addresses and settings are ours, which the kernel cannot
-// say, and which protocol numbers ever marked our rules and routes. It claims too
+// say, which protocol numbers ever marked our rules and routes, and which backends of
+// iptables ever had chains of ours. It claims too
 // much at times (it is written before the change) and never too little.
 type record struct {
 	protocols map[int]bool
+	chains    map[string]bool // backends
 	addrs     map[ownedAddr]bool
 	knobs     map[ownedKnob]change
 }
@@ -55,11 +57,11 @@ type change struct {
 }
 
 func newRecord() record {
-	return record{protocols: map[int]bool{}, addrs: map[ownedAddr]bool{}, knobs: map[ownedKnob]change{}}
+	return record{protocols: map[int]bool{}, chains: map[string]bool{}, addrs: map[ownedAddr]bool{}, knobs: map[ownedKnob]change{}}
 }
 
 func (r record) clone() record {
-	return record{maps.Clone(r.protocols), maps.Clone(r.addrs), maps.Clone(r.knobs)}
+	return record{maps.Clone(r.protocols), maps.Clone(r.chains), maps.Clone(r.addrs), maps.Clone(r.knobs)}
 }
 
 // forget drops what is no longer there: NICs that are gone, and addresses that
@@ -88,6 +90,7 @@ type (
 		Boot      string        `json:"boot"`      // /proc/sys/kernel/random/boot_id
 		Namespace string        `json:"namespace"` // of the network, such as net:[4026531840]
 		Protocols []int         `json:"protocols"`
+		Chains    []string      `json:"chains,omitempty"` // "nf_tables", "legacy"
 		NICs      []nicDocument `json:"nics"`
 	}
 	nicDocument struct {
@@ -117,7 +120,7 @@ func (r record) encode(boot, namespace string) []byte {
 		byNIC[k.nic] = n
 	}
 	doc := recordDocument{Version: recordVersion, Boot: boot, Namespace: namespace,
-		Protocols: slices.Sorted(maps.Keys(r.protocols)), NICs: []nicDocument{}}
+		Protocols: slices.Sorted(maps.Keys(r.protocols)), Chains: slices.Sorted(maps.Keys(r.chains)), NICs: []nicDocument{}}
 	for id, n := range byNIC {
 		n.Link, n.MAC = id.Link, id.MAC
 		slices.SortFunc(n.Addrs, netip.Prefix.Compare)
@@ -159,6 +162,9 @@ func (doc recordDocument) record() (record, error) {
 	r := newRecord()
 	for _, p := range doc.Protocols {
 		r.protocols[p] = true
+	}
+	for _, backend := range doc.Chains {
+		r.chains[backend] = true
 	}
 	for _, n := range doc.NICs {
 		id := nicID{n.Link, n.MAC}

@@ -46,17 +46,20 @@ func everything(nic int) State {
 			rule(f, Rule{Priority: 20000, Mark: 0x02000000, Mask: 0x7f00ff00, Goto: 33010}),
 			rule(f, Rule{Priority: 20001, Mask: 0x7f00ff00, Goto: 33010}),
 			rule(f, Rule{Priority: 20010, From: netip.PrefixFrom(from.Addr(), from.Addr().BitLen()), Goto: 33010}),
+			rule(f, Rule{Priority: 20099, Invert: true, IIF: "lo", Goto: 20308}),
 			rule(f, Rule{Priority: 20100, From: from, IIF: "lo", Goto: 32800}),
 			rule(f, Rule{Priority: 20200, From: from, IIF: "lo", Table: MainTable, SuppressPrefix: 1, SuppressGroup: 225}),
 			rule(f, Rule{Priority: 20201, From: from, To: to, Table: 20000}),
 			rule(f, Rule{Priority: 20300, OIF: "eth1", Goto: 33010}),
+			rule(f, Rule{Priority: 20308, Nop: true}),
+			rule(f, Rule{Priority: 20310, UIDs: Span{0, 1}, IPProto: 6, Ports: Span{80, 8001}, Goto: 33010}),
 			rule(f, Rule{Priority: 32768, Unreachable: true}),
 			rule(f, Rule{Priority: 33010, Table: MainTable, SuppressPrefix: 4}),
 			rule(f, Rule{Priority: 33011, Table: 20001, SuppressGroup: 9}),
 			rule(f, Rule{Priority: 33012, Unreachable: true}))
 	}
 	for _, k := range Knobs {
-		value := map[Knob]string{LinkGroup: "225", LinkMTU: "1400", ARPIgnore: "1", ARPAnnounce: "2", AcceptRA: "0", Promote: "1", LinkUp: "1"}[k]
+		value := map[Knob]string{LinkGroup: "225", LinkMTU: "1400", ARPIgnore: "1", ARPAnnounce: "2", RPFilter: "2", AcceptRA: "0", Promote: "1", LinkUp: "1"}[k]
 		s.Settings = append(s.Settings, Setting{nic, k, value})
 	}
 	return s
@@ -153,9 +156,19 @@ func TestRuleProperty(t *testing.T) {
 			want.Mask = rapid.Uint32Min(1).Draw(r, "mask")
 			want.Mark = rapid.Uint32().Draw(r, "mark")
 		}
-		switch rapid.IntRange(0, 2).Draw(r, "action") {
+		want.Invert = rapid.Bool().Draw(r, "not")
+		if rapid.Bool().Draw(r, "users") { // of those that there are in every user namespace
+			want.UIDs = Span{0, 1}
+		}
+		if rapid.Bool().Draw(r, "ports") {
+			first := rapid.Uint32Range(1, 65000).Draw(r, "first port")
+			want.IPProto, want.Ports = rapid.SampledFrom([]uint8{6, 17, 132}).Draw(r, "protocol"), Span{first, first + rapid.Uint32Range(1, 500).Draw(r, "ports")}
+		}
+		switch rapid.IntRange(0, 3).Draw(r, "action") {
 		case 0:
 			want.Unreachable = true
+		case 3:
+			want.Nop = true
 		case 1:
 			if want.Priority == 1<<31-1 {
 				want.Priority--
@@ -166,6 +179,10 @@ func TestRuleProperty(t *testing.T) {
 			want.SuppressPrefix = rapid.IntRange(0, 128).Draw(r, "prefix")
 			want.SuppressGroup = uint32(rapid.IntRange(0, 1<<31-1).Draw(r, "group"))
 		}
+		defer func() { // for the shorter cases that follow a failure
+			for h.conn.setRule(Del, want) == nil {
+			}
+		}()
 		for _, step := range []struct {
 			verb Verb
 			want []Rule
@@ -173,7 +190,7 @@ func TestRuleProperty(t *testing.T) {
 			if err := h.conn.setRule(step.verb, want); err != nil {
 				r.Fatalf("%s: %v", Op{Verb: step.verb, Object: want}, err)
 			}
-			got, err := h.conn.rules(want.Family, func(p int) bool { return p == want.Proto && p != unix.RTPROT_KERNEL })
+			got, _, err := h.conn.rules(want.Family, func(p int) bool { return p == want.Proto && p != unix.RTPROT_KERNEL })
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -201,10 +218,10 @@ func TestForeign(t *testing.T) {
 		h.must(h.conn.setRule(Add, foreign.Rules[i]))
 	}
 	// A rule of our number that says more than ours ever do.
-	uid := netlink.NewRule()
-	uid.Family, uid.Priority, uid.Table, uid.Protocol = netlink.FAMILY_V4, 20100, 77, testProto
-	uid.UIDRange = netlink.NewRuleUIDRange(0, 0) // the one user that there is in every user namespace
-	h.must(netlink.RuleAdd(uid))
+	more := netlink.NewRule()
+	more.Family, more.Priority, more.Table, more.Protocol = netlink.FAMILY_V4, 20100, 77, testProto
+	more.Sport = netlink.NewRulePortRange(7, 7)
+	h.must(netlink.RuleAdd(more))
 
 	all := h.foreign()
 	own := everything(nic.Index)
@@ -266,7 +283,8 @@ func TestHost(t *testing.T) {
 			{Table: MainTable, Dst: pfx("2001:db8:9::/48"), Link: eth1.Index, Proto: unix.RTPROT_STATIC, Metric: 1024},
 		},
 		Settings: []Setting{{eth1.Index, LinkGroup, "0"}, {eth1.Index, LinkMTU, "1500"}, {eth1.Index, ARPIgnore, "0"},
-			{eth1.Index, ARPAnnounce, "0"}, {eth1.Index, AcceptRA, "1"}, {eth1.Index, Promote, "0"}, {eth1.Index, LinkUp, "1"}},
+			{eth1.Index, ARPAnnounce, "0"}, {eth1.Index, RPFilter, "0"}, {eth1.Index, AcceptRA, "1"}, {eth1.Index, Promote, "0"}, {eth1.Index, LinkUp, "1"}},
+		Forwards: map[Family]bool{V4: false, V6: false}, StrictAll: "0", RulesAmong: map[Family][]int{},
 	}
 	if diff := gocmp.Diff(want, got, equate); diff != "" {
 		t.Errorf("host (-want +got):\n%s", diff)

@@ -16,17 +16,33 @@ import (
 const notSuppressed = -1
 
 // rules reads the rules of a family whose protocol is one of ours, in the
-// kernel's order. A kernel without the family has none.
-func (c *conn) rules(f Family, ours func(proto int) bool) ([]Rule, error) {
+// kernel's order, and the priorities of the others. A kernel without the family has none.
+func (c *conn) rules(f Family, ours func(proto int) bool) (own []Rule, others []int, err error) {
 	parse := func(b []byte) (Rule, bool) {
 		r, ok := parseRule(b)
-		return r, ok && r.Family == f && ours(r.Proto)
+		if ok && r.Family == f && ours(r.Proto) {
+			return r, true
+		}
+		others = append(others, priorityOf(b))
+		return Rule{}, false
 	}
-	rules, err := dump(c, unix.RTM_GETRULE, parse, &nl.RtMsg{RtMsg: unix.RtMsg{Family: netlinkFamily(f)}})
+	own, err = dump(c, unix.RTM_GETRULE, parse, &nl.RtMsg{RtMsg: unix.RtMsg{Family: netlinkFamily(f)}})
 	if f == V6 && familyMissing(err) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return rules, err
+	return own, others, err
+}
+
+// priorityOf is a rule's priority, whatever else it says. The kernel leaves out that of its first.
+func priorityOf(b []byte) int {
+	if len(b) >= unix.SizeofRtMsg {
+		for typ, v := range attributes(b[unix.SizeofRtMsg:]) {
+			if typ == nl.FRA_PRIORITY {
+				return int(u32(v))
+			}
+		}
+	}
+	return 0
 }
 
 // parseRule reads an RTM_NEWRULE. A rule that says more than a Rule can say
@@ -45,7 +61,8 @@ func parseRule(b []byte) (r Rule, ok bool) {
 	default:
 		return Rule{}, false
 	}
-	if tos != 0 || flags&unix.FIB_RULE_INVERT != 0 || int(b[1]) > bits || int(b[2]) > bits {
+	r.Invert = flags&unix.FIB_RULE_INVERT != 0
+	if tos != 0 || int(b[1]) > bits || int(b[2]) > bits {
 		return Rule{}, false
 	}
 	r.Table = int(b[4])
@@ -90,6 +107,23 @@ func (r *Rule) take(typ int, v []byte, dstLen, srcLen int) bool {
 			r.SuppressGroup = uint32(n)
 			return n != 0
 		}
+	case nl.FRA_UID_RANGE:
+		if len(v) != 8 {
+			return false
+		}
+		r.UIDs = Span{u32(v), u32(v[4:]) + 1}
+	case nl.FRA_IP_PROTO:
+		if len(v) != 1 {
+			return false
+		}
+		r.IPProto = v[0]
+	case nl.FRA_DPORT_RANGE:
+		if len(v) != 4 {
+			return false
+		}
+		r.Ports = Span{uint32(u16(v)), uint32(u16(v[2:])) + 1}
+	case fraDportMask: // Linux 6.15 tells it of every single port
+		return len(v) == 2 && u16(v) == 0xffff
 	case nl.FRA_PROTOCOL:
 		if len(v) != 1 {
 			return false
@@ -110,8 +144,11 @@ func (r *Rule) does(action byte) bool {
 	if r.Table != 0 || r.SuppressPrefix != 0 || r.SuppressGroup != 0 {
 		return false
 	}
-	r.Unreachable = action == nl.FR_ACT_UNREACHABLE
-	return r.Unreachable && r.Goto == 0 || action == nl.FR_ACT_GOTO && r.Goto != 0
+	r.Unreachable, r.Nop = action == nl.FR_ACT_UNREACHABLE, action == nl.FR_ACT_NOP
+	if r.Unreachable || r.Nop {
+		return r.Goto == 0
+	}
+	return action == nl.FR_ACT_GOTO && r.Goto != 0
 }
 
 // setRule adds a rule, where no twin of the same protocol exists; appends it
@@ -133,6 +170,9 @@ func (r Rule) encode() []nl.NetlinkRequestData {
 	parts := []nl.NetlinkRequestData{msg,
 		attrU32(nl.FRA_PRIORITY, uint32(r.Priority)),
 		nl.NewRtAttr(nl.FRA_PROTOCOL, nl.Uint8Attr(uint8(r.Proto)))}
+	if r.Invert {
+		msg.Flags |= unix.FIB_RULE_INVERT
+	}
 	if r.From.IsValid() {
 		msg.Src_len = uint8(r.From.Bits())
 		parts = append(parts, nl.NewRtAttr(nl.FRA_SRC, r.From.Addr().AsSlice()))
@@ -150,13 +190,30 @@ func (r Rule) encode() []nl.NetlinkRequestData {
 	if r.Mask != 0 {
 		parts = append(parts, attrU32(nl.FRA_FWMARK, r.Mark), attrU32(nl.FRA_FWMASK, r.Mask))
 	}
-	return append(parts, r.encodeAction(msg)...)
+	return append(append(parts, r.encodeSocket()...), r.encodeAction(msg)...)
+}
+
+// encodeSocket is the selectors beyond the IP header.
+func (r Rule) encodeSocket() (parts []nl.NetlinkRequestData) {
+	if r.UIDs != (Span{}) {
+		parts = append(parts, nl.NewRtAttr(nl.FRA_UID_RANGE, append(nl.Uint32Attr(r.UIDs.First), nl.Uint32Attr(r.UIDs.End-1)...)))
+	}
+	if r.IPProto != 0 {
+		parts = append(parts, nl.NewRtAttr(nl.FRA_IP_PROTO, nl.Uint8Attr(r.IPProto)))
+	}
+	if r.Ports != (Span{}) {
+		parts = append(parts, nl.NewRtAttr(nl.FRA_DPORT_RANGE, append(nl.Uint16Attr(uint16(r.Ports.First)), nl.Uint16Attr(uint16(r.Ports.End-1))...)))
+	}
+	return parts
 }
 
 func (r Rule) encodeAction(msg *nl.RtMsg) (parts []nl.NetlinkRequestData) {
 	switch {
 	case r.Unreachable:
 		msg.Type = nl.FR_ACT_UNREACHABLE
+		return nil
+	case r.Nop:
+		msg.Type = nl.FR_ACT_NOP
 		return nil
 	case r.Goto != 0:
 		msg.Type = nl.FR_ACT_GOTO

@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -66,6 +67,25 @@ func readSysctl(dev string, k Knob) (string, error) {
 		return "", &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	return strings.TrimSpace(string(buf[:n])), nil
+}
+
+// observeForwarding reads the host's settings that decide about a return path. A kernel without
+// IPv6 forwards none.
+func (h *Host) observeForwarding() error {
+	h.Forwards = map[Family]bool{}
+	for f, k := range map[Family]Knob{V4: "ipv4/conf/*/forwarding", V6: "ipv6/conf/*/forwarding"} {
+		value, err := readSysctl("all", k)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read whether the host forwards: %w", err)
+		}
+		h.Forwards[f] = err == nil && value != "0"
+	}
+	value, err := readSysctl("all", RPFilter)
+	if err != nil {
+		return fmt.Errorf("read the strictest rp_filter: %w", err)
+	}
+	h.StrictAll = value
+	return nil
 }
 
 // writeSysctl never creates a file: that would turn "no such setting" into

@@ -68,23 +68,31 @@ type Route struct {
 // Unreachable reports whether the route refuses instead of sending.
 func (r Route) Unreachable() bool { return r.Link == 0 }
 
-// Rule is a policy rule. Exactly one of Table, Goto or Unreachable is the
+// Span is the numbers from First up to, not including, End; the zero Span is all of them.
+type Span struct{ First, End uint32 }
+
+// Rule is a policy rule. Exactly one of Table, Goto, Unreachable or Nop is the
 // action; zero values of the selectors match everything.
 type Rule struct {
 	Family   Family
 	Priority int
 	Proto    int
 
-	From netip.Prefix
-	To   netip.Prefix
-	IIF  string
-	OIF  string
-	Mark uint32
-	Mask uint32
+	From    netip.Prefix
+	To      netip.Prefix
+	IIF     string
+	OIF     string
+	Mark    uint32
+	Mask    uint32
+	Invert  bool  // it is for packets that do not match all of this
+	UIDs    Span  // of the process that owns the socket
+	IPProto uint8 // the packet's protocol, such as 6 for TCP
+	Ports   Span  // destination ports
 
 	Table       int // lookup; 254 is main
 	Goto        int // priority of a later rule
 	Unreachable bool
+	Nop         bool // does nothing: where a goto lands
 
 	SuppressPrefix int    // with Table: ignore routes of this prefix length or shorter; 0 for not
 	SuppressGroup  uint32 // with Table: ignore routes through NICs of this link group; 0 for not
@@ -113,6 +121,8 @@ const (
 	ARPIgnore   Knob = "ipv4/conf/*/arp_ignore"
 	ARPAnnounce Knob = "ipv4/conf/*/arp_announce"
 	AcceptRA    Knob = "ipv6/conf/*/accept_ra"
+	// RPFilter is made loose where it is strict: replies to a container look as if they came in by the wrong NIC.
+	RPFilter Knob = "ipv4/conf/*/rp_filter"
 	// Promote keeps what others put beside an ENI's primary address, in the same subnet: the
 	// kernel takes such addresses for secondary ones and would remove them with it.
 	Promote Knob = "ipv4/conf/*/promote_secondaries"
@@ -120,7 +130,7 @@ const (
 
 // Knobs lists every knob in the order in which they are set: what must hold
 // before a NIC comes up stands before LinkUp.
-var Knobs = []Knob{LinkGroup, LinkMTU, ARPIgnore, ARPAnnounce, AcceptRA, Promote, LinkUp}
+var Knobs = []Knob{LinkGroup, LinkMTU, ARPIgnore, ARPAnnounce, RPFilter, AcceptRA, Promote, LinkUp}
 
 // Setting is a knob of a NIC with a value.
 type Setting struct {
@@ -129,12 +139,43 @@ type Setting struct {
 	Value string
 }
 
+// Hook says where a packet meets a chain: a built-in chain of an iptables table.
+type Hook struct {
+	Table string // "mangle" or "nat"
+	Chain string // "PREROUTING", "FORWARD", "OUTPUT" or "POSTROUTING"
+}
+
+// The hooks at which enid has a chain of its own.
+var (
+	MarkIncoming  = Hook{"mangle", "PREROUTING"} // notes the ENI of a connection, and gives replies its mark
+	MarkForwarded = Hook{"mangle", "FORWARD"}    // tells the packets of a policy for its SNAT
+	MarkLocal     = Hook{"mangle", "OUTPUT"}     // replies and ICMP errors that this host makes for DNAT'd connections
+	TranslateOut  = Hook{"nat", "POSTROUTING"}   // the policies' SNAT
+	Hooks         = []Hook{MarkIncoming, MarkForwarded, MarkLocal, TranslateOut}
+)
+
+// Chain is an iptables chain of ours that is called from a hook. It is named "ENID-", the
+// hook's chain, and its generation: "ENID-PREROUTING-0" or "ENID-PREROUTING-1". While packets go
+// through one, the other is filled, then called, and the first one goes.
+type Chain struct {
+	Family Family
+	Hook   Hook
+	// Rules are its rules, one a line, as iptables -S prints them but without "-A" and the
+	// chain's name.
+	Rules string
+	// Stray says of one observed that it is not whole: nothing calls it, it is called
+	// twice, or something of ours from an interrupted change lies beside it. One
+	// that is wanted never is.
+	Stray bool
+}
+
 // State is a set of kernel objects: what is ours there, or what should be.
 type State struct {
 	Addrs    []Addr
 	Routes   []Route
 	Rules    []Rule // in the kernel's order where observed
 	Settings []Setting
+	Chains   []Chain // at most one of each family and hook
 }
 
 // Observation is what one look at the kernel shows. Own is what enid added, by
@@ -159,6 +200,30 @@ type Host struct {
 	Settings []Setting
 	// Found are the values that Own.Settings had before enid: what a Restore puts back.
 	Found []Setting
+	// RulesAmong are, of each family, the priorities of others' rules that stand between
+	// enid's selectors.
+	RulesAmong map[Family][]int
+	// Forwards says of each family whether the host forwards (net.ipv4.ip_forward,
+	// net.ipv6.conf.all.forwarding).
+	Forwards map[Family]bool
+	// StrictAll is net.ipv4.conf.all.rp_filter, which counts for a NIC where it is higher than its own.
+	StrictAll string
+	// Firewall is what can be said of iptables; zero where Scope.Chains did not ask.
+	Firewall Firewall
+	// Carried are the slots whose mark a connection still carries. Only slots are
+	// asked about whose mark leads to an unreachable rule of ours.
+	Carried map[Slot]bool
+}
+
+// Firewall is the iptables of the host, as far as it concerns enid.
+type Firewall struct {
+	Backend string // "nf_tables" or "legacy", the one that the host uses; "" where Missing
+	// Missing says why there is none to use, with a remedy; "" where there is. Beside a Backend it
+	// says why that could not be read now: then the chains are those that were last seen.
+	Missing string
+	NoIPv6  bool // there is an IPv4 one alone, on a host with IPv6
+	// Conflict says which foreign rule uses bits of our connection mark, "" for none.
+	Conflict string
 }
 
 // Scope says which part of the kernel concerns enid in a pass.
@@ -169,6 +234,11 @@ type Scope struct {
 	// and those that the record names from earlier settings.
 	Protos []int
 	// Full reads everything again, whatever the watcher saw: all tables for
-	// leftovers of ours, and main.
+	// leftovers of ours, main, and the chains.
 	Full bool
+	// Chains looks for chains of ours. Without it they are looked for only where the
+	// record says that there are some.
+	Chains bool
+	// Numbers tell the marks, for Carried and Firewall.Conflict.
+	Numbers Numbers
 }

@@ -2,9 +2,7 @@ package netcfg
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +16,7 @@ var watchGroups = []int{
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
 // watchBuffer holds some ten thousand events, so that a burst overruns it only
@@ -35,7 +34,9 @@ func (i interest) equal(j interest) bool {
 
 // watcher is an event socket and what it has seen.
 type watcher struct {
-	file *os.File
+	eventSocket
+	own       uint32 // port id of the socket by which we change things
+	opponents opponents
 
 	mu       sync.Mutex
 	interest interest
@@ -46,55 +47,45 @@ type watcher struct {
 // newWatcher opens the socket in the network namespace of the calling thread.
 // It hears nothing yet.
 func newWatcher() (*watcher, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	socket, err := openEvents(unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket for events: %w", err)
+		return nil, err
 	}
-	w := &watcher{file: os.NewFile(uintptr(fd), "netlink events")}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		w.close()
-		return nil, fmt.Errorf("bind the netlink socket for events: %w", err)
-	}
-	// With CAP_NET_ADMIN beyond the host's limit, else up to it.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, watchBuffer)
-	}
-	return w, nil
+	return &watcher{eventSocket: socket}, nil
 }
-
-func (w *watcher) close() { _ = w.file.Close() }
 
 // Watch calls poke whenever a link, an address, a rule, or a route that concerns
 // us changed: one of our protocol, one through a NIC of the last observed Scope, or
 // one that went out of a table of ours. An event says only "look again"; poke must not
 // block. Our own writes are events too. After an overrun of the socket poke
-// is called in any case. Watch returns nil when ctx ends.
-func (k *Kernel) Watch(ctx context.Context, poke func()) error { return k.watch.run(ctx, poke) }
+// is called in any case. Once chains have been looked at, changes of iptables in nf_tables are heard of
+// too; then poke may be called from two goroutines. Watch returns nil when ctx ends.
+func (k *Kernel) Watch(ctx context.Context, poke func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		k.firewall.events.run(ctx, poke)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return k.watch.run(ctx, poke)
+}
 
 func (w *watcher) run(ctx context.Context, poke func()) error {
-	if err := w.file.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("watch the kernel: %w", err)
-	}
-	if err := w.join(unix.NETLINK_ADD_MEMBERSHIP); err != nil {
-		return fmt.Errorf("watch the kernel: %w", err)
-	}
-	w.set(true)
-	defer func() {
-		w.set(false)
-		_ = w.join(unix.NETLINK_DROP_MEMBERSHIP) // fails only where Close was first
-	}()
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		_ = w.file.SetReadDeadline(time.Unix(1, 0))
-	})
-	defer func() {
-		if !stop() {
-			<-stopped
+	err := w.listen(ctx, watchGroups, w.set, func(b []byte) bool {
+		if b == nil { // events are lost, maybe of main
+			w.mainChanged()
+			return true
 		}
-	}()
-	poke() // for what happened before
-	return w.receive(ctx, poke)
+		return w.notice(b)
+	}, poke)
+	if err != nil {
+		return fmt.Errorf("watch the kernel: %w", err)
+	}
+	return nil
 }
 
 // set starts or ends the time in which the watcher can vouch for main.
@@ -104,71 +95,33 @@ func (w *watcher) set(running bool) {
 	w.running, w.dirty = running, true
 }
 
-// join enters or leaves the groups.
-func (w *watcher) join(option int) error {
-	return w.control(func(fd int) error {
-		for _, group := range watchGroups {
-			if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, group); err != nil {
-				return fmt.Errorf("netlink group %d: %w", group, err)
-			}
-		}
-		return nil
-	})
-}
-
-func (w *watcher) control(f func(fd int) error) error {
-	raw, err := w.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var inner error
-	err = raw.Control(func(fd uintptr) { inner = f(int(fd)) })
-	return errors.Join(err, inner)
-}
-
-func (w *watcher) receive(ctx context.Context, poke func()) error {
-	raw, err := w.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 1<<16)
-	for {
-		var n int
-		var failure error
-		err := raw.Read(func(fd uintptr) bool {
-			n, failure = retryEINTR(func() (int, error) { return unix.Read(int(fd), buf) })
-			return !errors.Is(failure, unix.EAGAIN)
-		})
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("watch the kernel: %w", err)
-		case errors.Is(failure, unix.ENOBUFS):
-			w.mainChanged() // events are lost, maybe of main
-			poke()
-		case failure != nil:
-			return fmt.Errorf("watch the kernel: %w", failure)
-		case w.notice(buf[:n]):
-			poke()
-		}
-	}
-}
-
 // notice reports whether a datagram of events has one that concerns us.
 func (w *watcher) notice(b []byte) (relevant bool) {
+	relevant, by := w.read(b)
+	for _, port := range by {
+		w.opponents.note(port, time.Now())
+	}
+	return relevant
+}
+
+// read judges the events of a datagram. by are the ports of others who removed something of
+// ours, one for each object.
+func (w *watcher) read(b []byte) (relevant bool, by []uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for m, err := range messages(b) {
 		if err != nil { // cannot be judged
 			w.dirty = true
-			return true
+			return true, by
 		}
 		concerns, main := w.interest.judge(m)
 		relevant = relevant || concerns
 		w.dirty = w.dirty || main
+		if m.port != w.own && w.interest.removes(m) {
+			by = append(by, m.port)
+		}
 	}
-	return relevant
+	return relevant, by
 }
 
 // judge says whether an event concerns us, and whether main's routes through
@@ -183,9 +136,24 @@ func (i interest) judge(m message) (concerns, main bool) {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		l, ok := parseLink(m.body)
 		return true, !ok || slices.Contains(i.nics, l.Index)
+	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
+		return i.concernsSetting(m.body), false
 	default:
 		return true, m.typ == unix.RTM_DELADDR
 	}
+}
+
+// concernsSetting is about an event of the settings that the kernel tells of, such as forwarding: of a NIC of
+// ours or of all NICs (NETCONFA_IFINDEX_ALL).
+func (i interest) concernsSetting(body []byte) bool {
+	const attrIfindex, all = 1, -1 // NETCONFA_IFINDEX, behind struct netconfmsg
+	for typ, v := range attributes(body[min(4, len(body)):]) {
+		if typ == attrIfindex {
+			nic := int(int32(u32(v)))
+			return nic == all || slices.Contains(i.nics, nic)
+		}
+	}
+	return true // cannot be judged
 }
 
 // concerns says in Go what the socket's filter says to the kernel.

@@ -201,7 +201,7 @@ func TestFilter(t *testing.T) {
 	h.must(err)
 	defer w.close()
 	w.narrow(interest{protos: []int{7, testProto}, nics: append([]int{1000, 1001}, in.Index), tables: many})
-	h.must(w.join(unix.NETLINK_ADD_MEMBERSHIP))
+	h.must(w.join(unix.NETLINK_ADD_MEMBERSHIP, watchGroups))
 	route := func(table, link, proto int) Route {
 		return Route{Table: table, Dst: pfx("10.9.0.0/16"), Link: link, Proto: proto}
 	}

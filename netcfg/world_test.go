@@ -19,7 +19,9 @@ import (
 // the very numbers of ours.
 type world struct {
 	*kernel.Kernel
-	slots netcfg.Slots
+	slots      netcfg.Slots
+	returnPath netcfg.Switch
+	policies   []netcfg.Policy
 }
 
 const (
@@ -64,7 +66,7 @@ func newWorld() *world {
 	}
 	k.InsertRule(netcfg.Rule{Family: netcfg.V4, Priority: 20100, From: netip.MustParsePrefix("203.0.113.0/24"), Table: 7, Proto: 4})
 	k.InsertRule(netcfg.Rule{Family: netcfg.V4, Priority: 33011, From: netip.MustParsePrefix("203.0.113.0/24"), Table: 20001, Proto: 3})
-	return &world{k, netcfg.Slots{}}
+	return &world{Kernel: k, slots: netcfg.Slots{}}
 }
 
 // foreign is everything that is not enid's, for comparing before and after.
@@ -100,9 +102,9 @@ func allMACs() map[metadata.MAC]bool {
 // plan looks at the world and plans for these ENIs.
 func (w *world) plan(enis []netcfg.ENI, settled bool) ([]netcfg.Op, netcfg.Target) {
 	n := netcfg.DefaultNumbers
-	seen, _ := w.Observe(context.Background(), netcfg.Scope{MACs: allMACs(), Protos: []int{proto}})
+	seen, _ := w.Observe(context.Background(), netcfg.Scope{MACs: allMACs(), Protos: []int{proto}, Chains: true, Numbers: n})
 	w.slots, _ = w.slots.Assign(enis, settled, seen, n)
-	target := netcfg.Desired(netcfg.Input{Numbers: n, ENIs: enis, Slots: w.slots, Settled: settled, Seen: seen})
+	target := netcfg.Desired(netcfg.Input{Numbers: n, ENIs: enis, Slots: w.slots, Settled: settled, ReturnPath: w.returnPath, Policies: w.policies, Seen: seen})
 	return netcfg.Plan(seen.Own, target), target
 }
 

@@ -51,7 +51,10 @@ func (c *cli) assemble(log *slog.Logger, config agent.Config, notify agent.Notif
 	if problem := kernel.RecordProblem(); problem != nil {
 		log.Warn(problem.Error())
 	}
-	return agent.New(agent.Options{Config: config, Log: log, Kernel: kernel, Source: source, Notify: notify, Version: version()}), kernel, nil
+	return agent.New(agent.Options{
+		Config: config, Log: log, Kernel: kernel, Source: source, Notify: notify, Version: version(),
+		Opponents: kernel.Opponents, Neighbours: systemd.Neighbours{Run: "/run"}.Spare,
+	}), kernel, nil
 }
 
 func (c *cli) daemon(ctx context.Context) error {

@@ -84,9 +84,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 see plan.`,
 	}
 	root.PersistentFlags().StringVar(&c.config, "config", agent.DefaultConfigFile, "configuration `file`")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(c.runCommand(), c.applyCommand(), c.planCommand(), c.statusCommand(), c.cleanupCommand(), c.versionCommand())
+	root.AddCommand(c.runCommand(), c.applyCommand(), c.planCommand(), c.statusCommand(), c.cleanupCommand(), c.doctorCommand(), c.explainCommand(), c.versionCommand())
 	for _, sub := range root.Commands() {
-		sub.Args = noArguments
+		if sub.Args == nil {
+			sub.Args = noArguments
+		}
 	}
 	return root
 }

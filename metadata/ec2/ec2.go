@@ -42,11 +42,11 @@ type Source struct {
 }
 
 // New makes a Source for an endpoint scheme://host[:port]; "" is DefaultEndpoint.
-func New(endpoint string) (*Source, error) {
+func New(endpoint string, dial metadata.Dial) (*Source, error) {
 	if endpoint == "" {
 		endpoint = DefaultEndpoint
 	}
-	client, err := metadata.NewClient(endpoint)
+	client, err := metadata.NewClient(endpoint, dial)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 
 func newSource(t *testing.T, endpoint string) *Source {
 	t.Helper()
-	s, err := New(endpoint)
+	s, err := New(endpoint, metadata.Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestDefaultEndpoint(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "http://169.254.169.254") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := New("169.254.169.254"); err == nil {
+	if _, err := New("169.254.169.254", metadata.Dial{}); err == nil {
 		t.Error("an endpoint without a scheme is taken")
 	}
 }

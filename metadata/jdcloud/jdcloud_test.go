@@ -18,7 +18,7 @@ import (
 
 func newSource(t *testing.T, endpoint string) *Source {
 	t.Helper()
-	s, err := New(endpoint)
+	s, err := New(endpoint, metadata.Dial{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestDefaultEndpoint(t *testing.T) {
 	if _, listing := s.list(ctx); !strings.Contains(listing.Err.Error(), "http://169.254.169.254: GET /metadata/latest/network/") {
 		t.Errorf("got %v", listing.Err)
 	}
-	if _, err := New("169.254.169.254"); err == nil {
+	if _, err := New("169.254.169.254", metadata.Dial{}); err == nil {
 		t.Error("an endpoint without a scheme is taken")
 	}
 }

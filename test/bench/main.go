@@ -36,6 +36,7 @@ var parts = []struct {
 	run  func(*bench, context.Context) error
 }{
 	{"writes", (*bench).writes},
+	{"forward", (*bench).forward},
 	{"quiet", (*bench).quiet},
 	{"react", (*bench).react},
 	{"idle", (*bench).rest},
@@ -47,7 +48,7 @@ func main() {
 	flag.StringVar(&b.enid, "enid", "bin/enid", "the built enid")
 	flag.IntVar(&b.rounds, "rounds", 9, "rounds of which the median counts")
 	flag.DurationVar(&b.idle, "idle", 31*time.Second, "how long to watch the daemon do nothing")
-	flag.StringVar(&only, "only", "", "measure these parts: writes,quiet,react,idle")
+	flag.StringVar(&only, "only", "", "measure these parts: writes,forward,quiet,react,idle")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)

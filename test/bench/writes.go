@@ -59,15 +59,15 @@ func (m *machine) plan(ctx context.Context) (*netcfg.Kernel, []netcfg.Op, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	ops, err := decide(ctx, k)
+	ops, err := decide(ctx, k, false)
 	return k, ops, err
 }
 
-// decide is what the agent does between an answer and the writes.
-func decide(ctx context.Context, k *netcfg.Kernel) ([]netcfg.Op, error) {
+// decide is what the agent does between an answer and the writes; chains on a host that forwards.
+func decide(ctx context.Context, k *netcfg.Kernel, chains bool) ([]netcfg.Op, error) {
 	belief := metadata.Belief{}.Update(snapshot(), time.Now(), time.Minute)
 	numbers := netcfg.DefaultNumbers
-	scope := netcfg.Scope{MACs: map[metadata.MAC]bool{}, Protos: []int{numbers.Protocol}, Full: true}
+	scope := netcfg.Scope{MACs: map[metadata.MAC]bool{}, Protos: []int{numbers.Protocol}, Full: true, Chains: chains, Numbers: numbers}
 	var enis []netcfg.ENI
 	for _, i := range belief.Interfaces() {
 		scope.MACs[i.MAC] = true
@@ -79,7 +79,7 @@ func decide(ctx context.Context, k *netcfg.Kernel) ([]netcfg.Op, error) {
 	}
 	slots, _ := netcfg.Slots{}.Assign(enis, belief.Settled(), seen, numbers)
 	return netcfg.Plan(seen.Own, netcfg.Desired(netcfg.Input{
-		Numbers: numbers, ENIs: enis, Slots: slots, Settled: belief.Settled(), Seen: seen})), nil
+		Numbers: numbers, ENIs: enis, Slots: slots, Settled: belief.Settled(), ReturnPath: netcfg.Auto, Seen: seen})), nil
 }
 
 // byBatch does the plan by ip -batch, and as ip knows no sysctls, those by writing their files.
@@ -142,7 +142,7 @@ func (m *machine) byApply(ctx context.Context, took *[]time.Duration) error {
 		for _, r := range results {
 			errs = append(errs, r.Err)
 		}
-		left, err := decide(ctx, k)
+		left, err := decide(ctx, k, false)
 		if len(left) > 0 {
 			err = fmt.Errorf("after the writes something is left to do: %s", left[0])
 		}

@@ -19,10 +19,11 @@ func (k *Kernel) Apply(ctx context.Context, ops []netcfg.Op) []netcfg.Result {
 	for _, op := range ops {
 		res := netcfg.Result{Op: op}
 		adds := op.Verb != netcfg.Del && op.Verb != netcfg.Restore
+		_, chain := op.Object.(netcfg.Chain) // holds up nothing, and nothing holds it up
 		switch {
 		case ctx.Err() != nil:
 			res.Err, res.Skipped = ctx.Err(), true
-		case adds && (failed[op.Slot] || failed[netcfg.NoSlot]):
+		case adds && !chain && (failed[op.Slot] || failed[netcfg.NoSlot]):
 			res.Err, res.Skipped = netcfg.ErrSkipped, true
 		default:
 			if k.Fail != nil {
@@ -32,7 +33,7 @@ func (k *Kernel) Apply(ctx context.Context, ops []netcfg.Op) []netcfg.Result {
 				res.Err = k.do(op)
 			}
 			if res.Err != nil {
-				failed[op.Slot] = true
+				failed[op.Slot] = failed[op.Slot] || !chain
 				break
 			}
 			k.Writes++
@@ -56,6 +57,8 @@ func (k *Kernel) do(op netcfg.Op) error {
 		err = k.doRule(op.Verb, o)
 	case netcfg.Setting:
 		err = k.doSetting(op.Verb, o)
+	case netcfg.Chain:
+		err = k.doChain(op.Verb, o)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
@@ -187,6 +190,17 @@ func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 	if s.Knob == netcfg.LinkUp && k.Settings[at].Value == "0" {
 		k.Routes = slices.DeleteFunc(k.Routes, func(r netcfg.Route) bool { return r.Link == s.Link })
 		k.Addrs = slices.DeleteFunc(k.Addrs, func(a netcfg.Addr) bool { return a.Link == s.Link && a.Prefix.Addr().Is6() })
+	}
+	return nil
+}
+
+func (k *Kernel) doChain(v netcfg.Verb, c netcfg.Chain) error {
+	if k.Firewall.Backend == "" && v != netcfg.Del {
+		return errors.New("iptables is not there")
+	}
+	k.Chains = slices.DeleteFunc(k.Chains, func(x netcfg.Chain) bool { return x.Family == c.Family && x.Hook == c.Hook })
+	if v != netcfg.Del {
+		k.Chains = append(k.Chains, c)
 	}
 	return nil
 }

@@ -24,6 +24,13 @@ type Kernel struct {
 	Routes   []netcfg.Route   // everybody's, main included
 	Rules    []netcfg.Rule    // everybody's, in order, without the kernel's own three
 	Settings []netcfg.Setting // present values
+	Chains   []netcfg.Chain   // ours, the only ones that there are here
+
+	// What Host says of the same names.
+	Forwards  map[netcfg.Family]bool
+	StrictAll string
+	Firewall  netcfg.Firewall
+	Carried   map[netcfg.Slot]bool
 
 	Proto   int                   // the protocol number that marks what is ours
 	Writes  int                   // operations that changed something
@@ -69,7 +76,7 @@ func (k *Kernel) Plug(l netcfg.Link) {
 	}
 	for knob, v := range map[netcfg.Knob]string{
 		netcfg.LinkUp: up, netcfg.LinkGroup: strconv.Itoa(int(l.Group)), netcfg.LinkMTU: "1500",
-		netcfg.ARPIgnore: "0", netcfg.ARPAnnounce: "0", netcfg.AcceptRA: "1", netcfg.Promote: "0",
+		netcfg.ARPIgnore: "0", netcfg.ARPAnnounce: "0", netcfg.RPFilter: "0", netcfg.AcceptRA: "1", netcfg.Promote: "0",
 	} {
 		k.Settings = append(k.Settings, netcfg.Setting{Link: l.Index, Knob: knob, Value: v})
 	}
@@ -90,7 +97,10 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 	if k.Broken != nil {
 		return netcfg.Observation{}, k.Broken
 	}
-	var o netcfg.Observation
+	o := netcfg.Observation{Host: netcfg.Host{Forwards: maps.Clone(k.Forwards), StrictAll: k.StrictAll, Carried: maps.Clone(k.Carried), RulesAmong: map[netcfg.Family][]int{}}}
+	if scope.Chains || len(k.Chains) > 0 {
+		o.Own.Chains, o.Host.Firewall = slices.Clone(k.Chains), k.Firewall
+	}
 	inScope := map[int]bool{}
 	for _, l := range k.Links {
 		l.Up = k.setting(l.Index, netcfg.LinkUp) == "1"
@@ -119,6 +129,8 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 	for _, r := range k.Rules {
 		if k.ours(scope, r.Proto) {
 			o.Own.Rules = append(o.Own.Rules, r)
+		} else if r.Priority >= scope.Numbers.Priority && r.Priority < scope.Numbers.Priority+400 {
+			o.Host.RulesAmong[r.Family] = append(o.Host.RulesAmong[r.Family], r.Priority)
 		}
 	}
 	for _, s := range k.Settings {

@@ -14,6 +14,9 @@ type Packet struct {
 	IIF      string // "" for packets made on this host
 	OIF      string // a socket bound to a NIC
 	Mark     uint32
+	UID      uint32 // of the process that sends; forwarded packets have none
+	IPProto  uint8
+	Port     uint32 // destination port
 }
 
 // Way is a lookup's answer: the NIC, or none.
@@ -38,6 +41,7 @@ func (k *Kernel) Lookup(p Packet) Way {
 			continue
 		}
 		switch {
+		case r.Nop:
 		case r.Unreachable:
 			return Way{}
 		case r.Goto != 0:
@@ -62,7 +66,9 @@ func (k *Kernel) Lookup(p Packet) Way {
 // mainPriority is where the kernel keeps its own rule for main.
 const mainPriority = 32766
 
-func matches(r netcfg.Rule, p Packet) bool {
+func matches(r netcfg.Rule, p Packet) bool { return fits(r, p) != r.Invert }
+
+func fits(r netcfg.Rule, p Packet) bool {
 	iif := p.IIF
 	if iif == "" {
 		iif = "lo"
@@ -70,8 +76,11 @@ func matches(r netcfg.Rule, p Packet) bool {
 	return (!r.From.IsValid() || p.Src.IsValid() && r.From.Contains(p.Src)) &&
 		(!r.To.IsValid() || r.To.Contains(p.Dst)) &&
 		(r.IIF == "" || r.IIF == iif) && (r.OIF == "" || r.OIF == p.OIF) &&
-		p.Mark&r.Mask == r.Mark
+		p.Mark&r.Mask == r.Mark && (r.UIDs == (netcfg.Span{}) || p.IIF == "" && within(r.UIDs, p.UID)) &&
+		(r.IPProto == 0 || r.IPProto == p.IPProto) && (r.Ports == (netcfg.Span{}) || within(r.Ports, p.Port))
 }
+
+func within(s netcfg.Span, n uint32) bool { return n >= s.First && n < s.End }
 
 // table looks a packet up in one table: the longest prefix, then the lowest metric. A
 // suppressed success is none; an unreachable route is an answer.

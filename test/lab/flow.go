@@ -47,7 +47,12 @@ func (r FlowReport) String() string {
 // Flow starts a flow from a host to dst, which must serve echoes, from src where it is
 // valid. The caller stops it before it closes the lab.
 func (h *Host) Flow(ctx context.Context, src, dst netip.Addr) (*Flow, error) {
-	conn, err := h.Dial(ctx, "udp", src, netip.AddrPortFrom(dst, EchoPort))
+	return h.FlowTo(ctx, src, netip.AddrPortFrom(dst, EchoPort))
+}
+
+// FlowTo is Flow to an echo server at another port.
+func (h *Host) FlowTo(ctx context.Context, src netip.Addr, dst netip.AddrPort) (*Flow, error) {
+	conn, err := h.Dial(ctx, "udp", src, dst)
 	if err != nil {
 		return nil, fmt.Errorf("flow from %s %s to %s: %w", h.Name, sourceText(src), dst, err)
 	}

@@ -52,7 +52,7 @@ func Survives(t *testing.T, tree Tree, read func(Get) (metadata.Snapshot, error)
 		return "", fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	}}
 	for name, fault := range Faults {
-		client, err := metadata.NewClient(Start(t, fault))
+		client, err := metadata.NewClient(Start(t, fault), metadata.Dial{})
 		if err != nil {
 			t.Fatal(err)
 		}
