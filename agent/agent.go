@@ -72,10 +72,12 @@ type Agent struct {
 	counters counters
 	status   atomic.Pointer[Status]
 	ready    bool
-	chains   bool                  // iptables is looked at
-	reports  chan metadata.Problem // from beside the loop, see Report
-	ended    chan struct{}         // closed when the loop has
-	started  time.Time
+	chains   bool // iptables is looked at
+	// policyStates are those that the log has, by name.
+	policyStates map[string]netcfg.PolicyState
+	reports      chan metadata.Problem // from beside the loop, see Report
+	ended        chan struct{}         // closed when the loop has
+	started      time.Time
 }
 
 // New makes an Agent. Slots of earlier runs are read; nothing is written.

@@ -84,6 +84,13 @@ func (a *Agent) daemonFindings(ctx context.Context) []netcfg.Finding {
 	return found
 }
 
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
 // Hurts reports whether a finding is an error.
 func Hurts(findings []netcfg.Finding) bool {
 	return slices.ContainsFunc(findings, func(f netcfg.Finding) bool { return f.Severity == netcfg.SeverityError })
@@ -104,5 +111,5 @@ func PrintFindings(w io.Writer, findings []netcfg.Finding) {
 		fill(w, fmt.Sprintf("%-8s ", f.Severity), "         ", strings.Fields(f.Evidence+" ["+f.Check+"]"))
 		fill(w, "  remedy ", "         ", strings.Fields(f.Remedy))
 	}
-	fmt.Fprintf(w, "\n%d errors, %d warnings, %d notes\n", counts[netcfg.SeverityError], counts[netcfg.SeverityWarning], counts[netcfg.SeverityNote])
+	fmt.Fprintf(w, "\n%s, %s, %s\n", plural(counts[netcfg.SeverityError], "error"), plural(counts[netcfg.SeverityWarning], "warning"), plural(counts[netcfg.SeverityNote], "note"))
 }

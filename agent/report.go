@@ -76,7 +76,7 @@ func (a *Agent) publish(r report) {
 	}
 	a.logGone(fresh, r)
 	a.history = fresh
-	a.logPolicies(last.Policies, s.Policies)
+	a.logPolicies(s.Policies)
 	a.logProblems(last.Problems, s.Problems)
 	a.counters.pass(r, now)
 	a.status.Store(s)

@@ -133,11 +133,17 @@ func (s *Status) printPolicies(w io.Writer) error {
 	return nil
 }
 
-// logPolicies logs the policies that changed their state.
-func (a *Agent) logPolicies(before, now []PolicyStatus) {
+// logPolicies logs the policies that changed their state. Before the metadata has answered for the first time
+// it is no news that an ENI is not known.
+func (a *Agent) logPolicies(now []PolicyStatus) {
+	if a.outage.lastAnswer.IsZero() {
+		return
+	}
+	before := a.policyStates
+	a.policyStates = map[string]netcfg.PolicyState{}
 	for _, p := range now {
-		i := slices.IndexFunc(before, func(b PolicyStatus) bool { return b.Name == p.Name })
-		if i >= 0 && before[i].State == p.State {
+		a.policyStates[p.Name] = p.State
+		if before[p.Name] == p.State {
 			continue
 		}
 		attrs := []any{"policy", p.Name, "state", p.State}

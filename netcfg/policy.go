@@ -108,7 +108,9 @@ func (b *builder) policy(i int, p Policy, f Family, o *PolicyOutcome) PolicyStat
 		}
 		return PolicyInForce
 	}
-	o.Problems = append(o.Problems, *problem)
+	if !slices.Contains(o.Problems, *problem) { // once for both families
+		o.Problems = append(o.Problems, *problem)
+	}
 	if p.FollowMain {
 		return PolicyMain
 	}
@@ -209,6 +211,9 @@ func (b *builder) policyRules(i int, p Policy, f Family, action Rule) {
 		r.Family, r.Priority = f, b.Priority+policySelectors+i
 		r.From, r.To, r.UIDs, r.Ports = from, to, uids, ports
 		r.IIF, r.Mark, r.Mask, r.IPProto = p.IIF, p.Mark, p.Mask, p.IPProto
+		if uids != (Span{}) {
+			r.IIF = "lo" // to the kernel what it forwards is root's
+		}
 		if uids != (Span{}) {
 			r.IIF = "lo" // forwarded packets have nobody's socket, and the kernel takes that for root's
 		}

@@ -70,7 +70,11 @@ func TestPolicyWays(t *testing.T) {
 			{with(local, func(p *kernel.Packet) { p.Src = netip.MustParseAddr("10.0.2.5") }), eth0 + 2},
 			{with(local, func(p *kernel.Packet) { p.Dst = netip.MustParseAddr("169.254.169.254") }), eth0},
 			{with(local, func(p *kernel.Packet) { p.Dst = netip.MustParseAddr("fe80::1") }), eth0},
-			{with(fromPod, func(p *kernel.Packet) { p.UID = 1000 }), eth0},
+			{fromPod, eth0},
+		}},
+		"root": {netcfg.Policy{Name: "r", MAC: mac(1), UIDs: []netcfg.Span{{First: 0, End: 1}}}, []way{
+			{with(local, func(p *kernel.Packet) { p.UID = 0 }), eth1},
+			{fromPod, eth0},
 		}},
 		"destination, protocol and ports": {netcfg.Policy{Name: "d", MAC: mac(1), To: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 			IPProto: 6, Ports: []netcfg.Span{{First: 80, End: 81}, {First: 8000, End: 8101}}}, []way{

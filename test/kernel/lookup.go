@@ -14,7 +14,7 @@ type Packet struct {
 	IIF      string // "" for packets made on this host
 	OIF      string // a socket bound to a NIC
 	Mark     uint32
-	UID      uint32 // of the process that sends; forwarded packets have none
+	UID      uint32 // of the process that sends; the kernel says 0 of forwarded packets
 	IPProto  uint8
 	Port     uint32 // destination port
 }
@@ -76,7 +76,7 @@ func fits(r netcfg.Rule, p Packet) bool {
 	return (!r.From.IsValid() || p.Src.IsValid() && r.From.Contains(p.Src)) &&
 		(!r.To.IsValid() || r.To.Contains(p.Dst)) &&
 		(r.IIF == "" || r.IIF == iif) && (r.OIF == "" || r.OIF == p.OIF) &&
-		p.Mark&r.Mask == r.Mark && (r.UIDs == (netcfg.Span{}) || p.IIF == "" && within(r.UIDs, p.UID)) &&
+		p.Mark&r.Mask == r.Mark && (r.UIDs == (netcfg.Span{}) || within(r.UIDs, p.UID)) &&
 		(r.IPProto == 0 || r.IPProto == p.IPProto) && (r.Ports == (netcfg.Span{}) || within(r.Ports, p.Port))
 }
 
