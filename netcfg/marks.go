@@ -86,11 +86,15 @@ func (b *builder) primaryMark(f Family) {
 func (b *builder) tombstones() {
 	for _, r := range b.Seen.Own.Rules {
 		slot := b.slotOfMark(r)
-		if slot <= Primary || !b.marksPossible(r.Family) || b.ignored(slot) || b.leads(r) {
+		if slot <= Primary || !b.marksPossible(r.Family) || b.ignored(slot) {
 			continue
 		}
-		if r.Goto != 0 || r.Unreachable && b.Seen.Host.Carried[slot] {
-			b.want.Rules = keep(b.want.Rules, func(x Rule) bool { return x.key() != r.key() }) // held without its ENI
+		back := b.leads(r)
+		refused := !back && (r.Goto != 0 || r.Unreachable && b.Seen.Host.Carried[slot])
+		if refused || back && r.Unreachable { // held, without its ENI or from the time without it
+			b.want.Rules = keep(b.want.Rules, func(x Rule) bool { return x.key() != r.key() })
+		}
+		if refused {
 			b.rule(Rule{Family: r.Family, Priority: b.Priority + markSelectors, Mark: r.Mark, Mask: r.Mask, Unreachable: true})
 		}
 	}

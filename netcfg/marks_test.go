@@ -121,6 +121,25 @@ func TestTombstone(t *testing.T) {
 	}
 }
 
+// An ENI that comes back is answered at once, also while the metadata is not believed yet.
+func TestTombstoneOfAnENIThatComesBack(t *testing.T) {
+	w := router()
+	w.plug(1)
+	w.plug(2)
+	left := []netcfg.ENI{eni(0, subnetP, false, 5), eni(2, subnetB, false, 5)}
+	w.converge(t, append(left, eni(1, subnetA, false, 5)), true)
+	slot := w.slots[mac(1)]
+	w.Carried = map[netcfg.Slot]bool{slot: true}
+	w.converge(t, left, true)
+	back := eni(1, subnetA, false, 5)
+	back.Hold = true
+	w.converge(t, append(left, back), true)
+	p := kernel.Packet{Src: podIP, Dst: outside, IIF: "docker0", Mark: netcfg.DefaultNumbers.MarkOf(slot)}
+	if way := w.Lookup(p); w.slots[mac(1)] != slot || way.Link != eth0+1 {
+		t.Errorf("a reply leaves by NIC %d, want %d", way.Link, eth0+1)
+	}
+}
+
 // Return path and policies off, forwarding off, or no iptables: nothing of it is there, and what was
 // there goes.
 func TestReturnPathOff(t *testing.T) {

@@ -212,9 +212,6 @@ func (b *builder) policyRules(i int, p Policy, f Family, action Rule) {
 		r.From, r.To, r.UIDs, r.Ports = from, to, uids, ports
 		r.IIF, r.Mark, r.Mask, r.IPProto = p.IIF, p.Mark, p.Mask, p.IPProto
 		if uids != (Span{}) {
-			r.IIF = "lo" // to the kernel what it forwards is root's
-		}
-		if uids != (Span{}) {
 			r.IIF = "lo" // forwarded packets have nobody's socket, and the kernel takes that for root's
 		}
 		held := func(own Rule) bool {

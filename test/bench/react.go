@@ -78,7 +78,7 @@ func (b *bench) react(ctx context.Context) error {
 	for i, h := range harms {
 		b.below(h.what+" deleted by hand -> back", t.repairs[i], 100*time.Millisecond)
 	}
-	return nil
+	return b.reload(ctx, r)
 }
 
 // settle waits until the daemon has so many ENIs configured.

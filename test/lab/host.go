@@ -28,9 +28,10 @@ type Host struct {
 	ns *os.File
 	nl *netlink.Handle
 
-	mu      sync.Mutex
-	started []*os.Process
-	echo    *echoServer
+	mu         sync.Mutex
+	started    []*os.Process
+	echo       *echoServer
+	containers int // behind its ContainerBridge
 }
 
 // newHost makes a host, with these sysctls set before it has any NIC but lo.
