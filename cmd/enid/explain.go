@@ -25,7 +25,7 @@ type question struct {
 func (c *cli) explainCommand() *cobra.Command {
 	var q question
 	cmd := &cobra.Command{
-		Use: "explain SRC DST", Short: "Show which way a packet goes, rule by rule, and what is wrong with it",
+		Use: "explain SRC DST", Short: "Show which way a packet goes, and what is wrong",
 		Long: `Walk the policy rules for a packet as the kernel does: which rule took it, which
 route was chosen, by which ENI it leaves, whether the kernel's own lookup agrees,
 and what is wrong if it goes wrong. It changes nothing and needs no privilege; the

@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
-
 	"strings"
-
 	"testing"
 
 	"enid/netcfg"

@@ -44,6 +44,7 @@ var series = []string{
 	`enid_pass_duration_seconds_count`,
 	`enid_pass_duration_seconds_sum`,
 	`enid_problems{reason}`,
+	`enid_return_path{family}`,
 }
 
 var labels = regexp.MustCompile(`(\w+)="(?:[^"\\]|\\.)*"`)
