@@ -20,16 +20,13 @@ func (c changes) add(op netcfg.Op) {
 	}
 	ch := c[op.Slot]
 	addr, isAddr := op.Object.(netcfg.Addr)
-	chain, isChain := op.Object.(netcfg.Chain)
 	switch {
-	case isChain:
-		ch.repaired = append(ch.repaired, "iptables "+chain.Hook.Table+" "+chain.Name()) // its commands are many
 	case isAddr && op.Verb == netcfg.Del:
 		ch.removed = append(ch.removed, addr.Prefix.Addr().String())
 	case isAddr:
 		ch.added = append(ch.added, addr.Prefix.Addr().String())
 	default:
-		ch.repaired = append(ch.repaired, op.String())
+		ch.repaired = append(ch.repaired, op.Name())
 	}
 }
 

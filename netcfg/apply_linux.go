@@ -30,7 +30,7 @@ func (k *Kernel) Apply(ctx context.Context, ops []Op) []Result {
 	results := make([]Result, len(ops))
 	for i, op := range ops {
 		if err != nil {
-			results[i] = Result{op, fmt.Errorf("%s: %w", op, err), false}
+			results[i] = Result{op, fmt.Errorf("%s: %w", op.Name(), err), false}
 			continue
 		}
 		results[i] = b.step(ctx, op)
@@ -120,10 +120,10 @@ func (b *batch) step(ctx context.Context, op Op) Result {
 	switch {
 	case ctx.Err() != nil:
 		b.disclaim(op)
-		return Result{op, fmt.Errorf("%s: %w", op, notTried{context.Cause(ctx)}), true}
+		return Result{op, fmt.Errorf("%s: %w", op.Name(), notTried{context.Cause(ctx)}), true}
 	case adds && !chain && (b.failed[op.Slot] || b.failed[NoSlot]):
 		b.disclaim(op)
-		return Result{op, fmt.Errorf("%s: %w", op, ErrSkipped), true}
+		return Result{op, fmt.Errorf("%s: %w", op.Name(), ErrSkipped), true}
 	}
 	op, err := b.do(op)
 	if err == nil {
@@ -134,7 +134,7 @@ func (b *batch) step(ctx context.Context, op Op) Result {
 	if s, ok := op.Object.(Setting); !chain && (!ok || s.Knob != LinkMTU) {
 		b.failed[op.Slot] = true
 	}
-	return Result{Op: op, Err: fmt.Errorf("%s: %w", op, advise(err))}
+	return Result{Op: op, Err: fmt.Errorf("%s: %w", op.Name(), advise(err))}
 }
 
 // disclaim takes back what claim recorded of an Op that was not done.

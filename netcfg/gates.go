@@ -30,7 +30,8 @@ func (b *builder) forwardGate(f Family) bool {
 		return false
 	}
 	b.rule(Rule{Family: f, Priority: b.Priority + forwardGate, Invert: true, IIF: "lo", Goto: b.Priority + forwardLanding})
-	b.rule(Rule{Family: f, Priority: b.Priority + forwardLanding, Nop: true})
+	// The kernel compares the NIC first, so that a forwarded packet is done with this one at once.
+	b.rule(Rule{Family: f, Priority: b.Priority + forwardLanding, IIF: "lo", Nop: true})
 	return true
 }
 

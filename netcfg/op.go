@@ -52,6 +52,14 @@ type Op struct {
 // "ip addr add 10.0.1.5/24 dev eth1 noprefixroute".
 func (o Op) String() string { return o.Object.command(o.Verb, o.Dev) }
 
+// Name is the command, or for a chain, which takes several, the chain's name: for one line of a log.
+func (o Op) Name() string {
+	if c, ok := o.Object.(Chain); ok {
+		return c.Family.iptables() + " -t " + c.Hook.Table + " chain " + c.Name()
+	}
+	return o.String()
+}
+
 func (v Verb) word() string {
 	switch v {
 	case Del:

@@ -26,7 +26,7 @@ const (
 	fibLookup   = 69     // bpf_fib_lookup of enum bpf_func_id
 	skipNeigh   = 1 << 3 // BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3
 	paramsSize  = 64     // sizeof(struct bpf_fib_lookup)
-	lookupCount = 1_000_000
+	lookupCount = 200_000
 )
 
 // fibProgram asks for the way of a packet that came in by a NIC and returns the helper's answer.
