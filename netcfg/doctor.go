@@ -149,8 +149,7 @@ func (s ill) protocolTaken() (found []Finding) {
 	n := s.numbers()
 	for _, f := range []Family{V4, V6} {
 		for _, r := range s.rules[f] {
-			ours := r.priority >= n.Priority && r.priority < n.Priority+prioritySpan || r.priority >= n.BlockPriority && r.priority < n.blockOf(MaxSlots)
-			if r.proto == n.Protocol && !ours {
+			if r.proto == n.Protocol && !n.holds(Rule{Priority: r.priority}) {
 				found = append(found, Finding{SeverityError, "protocol-taken", r.text(f, "") + " bears the protocol number that marks what is enid's",
 					"another program uses this number: give enid another one (routing.protocol) before it removes the rule"})
 			}

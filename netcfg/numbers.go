@@ -109,6 +109,11 @@ func (n Numbers) blockOf(s Slot) int { return n.BlockPriority + blockOffset + bl
 // this slot. It stands right before that ENI's block and runs into it.
 func (n Numbers) chainOf(s Slot) int { return n.blockOf(s) - chainBefore }
 
+// holds reports whether a rule stands where rules of these numbers do.
+func (n Numbers) holds(r Rule) bool {
+	return r.Priority >= n.Priority && r.Priority < n.Priority+prioritySpan || r.Priority >= n.wall() && r.Priority < n.blockOf(MaxSlots)
+}
+
 // wall is the priority of the rule that nobody walks past into the blocks.
 func (n Numbers) wall() int { return n.BlockPriority + wallOffset }
 

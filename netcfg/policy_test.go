@@ -103,6 +103,24 @@ func TestPolicyWays(t *testing.T) {
 	}
 }
 
+// Rules that belong to no ENI in particular are remembered nowhere, and do not look as if
+// something were forgotten: that would cost every pass a full look.
+func TestNothingForgotten(t *testing.T) {
+	w, _ := routerWith(t, policyTo(1), policyTo(9))
+	seen, err := w.Observe(t.Context(), netcfg.Scope{MACs: allMACs(), Protos: []int{proto}, Numbers: netcfg.DefaultNumbers})
+	if err != nil || w.slots.Forgot(seen, netcfg.DefaultNumbers) {
+		t.Errorf("a converged router looks as if its slots were forgotten (%v)", err)
+	}
+	if !(netcfg.Slots{}).Forgot(seen, netcfg.DefaultNumbers) {
+		t.Error("slots that are gone are not missed")
+	}
+	other := netcfg.DefaultNumbers
+	other.Priority = 10000
+	if !w.slots.Forgot(seen, other) {
+		t.Error("rules of other numbers are not noticed")
+	}
+}
+
 // Whatever a policy says, an address of an ENI leaves by its own.
 func TestPolicyNeverStrays(t *testing.T) {
 	for _, p := range []netcfg.Policy{

@@ -104,7 +104,10 @@ func (s Slots) Forgot(obs Observation, n Numbers) bool {
 	for _, slot := range s {
 		used[slot] = true
 	}
-	return slices.ContainsFunc(obs.Own.Rules, func(r Rule) bool { return r.Priority != n.wall() && !used[n.slotOfRule(r)] })
+	return slices.ContainsFunc(obs.Own.Rules, func(r Rule) bool {
+		slot := n.slotOfRule(r)
+		return !used[slot] && !(slot == NoSlot && n.holds(r))
+	})
 }
 
 // Check reports slots that cannot be: outside of the range, or two ENIs in one, which would lead the
