@@ -11,6 +11,7 @@ type look struct {
 	links []Link
 	addrs []presentAddr
 	byID  map[int]Link
+	conf  map[int]linkConf // by ifindex
 }
 
 // Observe returns what is ours and what decisions need, whole or not at all. It
@@ -25,9 +26,7 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 
 	o := Observation{Host: Host{RulesAmong: map[Family][]int{}}}
 	for i, link := range l.links {
-		if l.links[i].NoIPv6, err = noIPv6(link, slices.Contains(scoped, link.Index)); err != nil {
-			return Observation{}, err
-		}
+		l.links[i].NoIPv6 = slices.Contains(scoped, link.Index) && l.noIPv6(link)
 	}
 	o.Host.Links = l.links
 	k.observeAddrs(l, &o)
@@ -66,7 +65,7 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 // look reads links and addresses, and forgets what is recorded of ones that
 // are gone: in memory, the file follows when something is applied.
 func (k *Kernel) look() (look, error) {
-	links, err := k.conn.links()
+	links, err := k.conn.confLinks()
 	if err != nil {
 		return look{}, fmt.Errorf("read the links: %w", err)
 	}
@@ -74,10 +73,11 @@ func (k *Kernel) look() (look, error) {
 	if err != nil {
 		return look{}, fmt.Errorf("read the addresses: %w", err)
 	}
-	l := look{links: links, addrs: addrs, byID: map[int]Link{}}
+	l := look{addrs: addrs, byID: map[int]Link{}, conf: map[int]linkConf{}}
 	nics := map[nicID]bool{}
 	for _, link := range links {
-		l.byID[link.Index] = link
+		l.links = append(l.links, link.Link)
+		l.byID[link.Index], l.conf[link.Index] = link.Link, link.conf
 		nics[link.id()] = true
 	}
 	present := map[ownedAddr]bool{}
@@ -133,7 +133,7 @@ func (k *Kernel) observeSettings(l look, scoped []int, o *Observation) error {
 			if !in && !ours {
 				continue
 			}
-			value, ok, err := knob(link, name)
+			value, ok, err := l.knob(link, name)
 			if err != nil {
 				return fmt.Errorf("read the setting %s of %s: %w", name, link.Name, err)
 			}

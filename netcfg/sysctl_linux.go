@@ -38,20 +38,6 @@ func knob(l Link, k Knob) (value string, ok bool, err error) {
 	return value, err == nil, err
 }
 
-// noIPv6 reports whether a NIC takes no IPv6 addresses and routes. A NIC that was renamed a moment
-// ago has no settings at all under its old name, which says nothing.
-func noIPv6(l Link, asked bool) (bool, error) {
-	if !asked {
-		return false, nil
-	}
-	value, ok, err := knob(l, "ipv6/conf/*/disable_ipv6")
-	if ok || err != nil {
-		return ok && value != "0", err
-	}
-	_, there, err := knob(l, ARPIgnore)
-	return there, err
-}
-
 // readSysctl spares the poller, which os.ReadFile would ask to watch the file: a pass
 // reads dozens of these.
 func readSysctl(dev string, k Knob) (string, error) {
