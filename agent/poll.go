@@ -35,6 +35,7 @@ type poller struct {
 	timer   *time.Timer
 	asking  bool
 	asked   time.Time // when the last question was sent
+	early   float64   // how much earlier the next one comes, as a share of the poll interval
 	backoff metadata.Backoff
 	again   time.Duration // how long to wait after the newest failure
 	anew    bool          // ask once more when the answer is here
@@ -55,7 +56,7 @@ func (p *poller) ask(ctx context.Context, s Source) {
 	if p.asking {
 		return
 	}
-	p.asking, p.asked = true, time.Now()
+	p.asking, p.asked, p.early = true, time.Now(), rand.Float64()*pollJitter
 	ctx, p.cancel = context.WithTimeout(ctx, fetchTimeout)
 	answers := p.answers
 	go func() {
@@ -101,7 +102,7 @@ func (p *poller) answered(err error) {
 func (p *poller) schedule(a *Agent, links []netcfg.Link) {
 	now := time.Now()
 	wait := a.config.Metadata.Poll
-	wait -= time.Duration(rand.Float64() * pollJitter * float64(wait))
+	wait -= time.Duration(p.early * float64(wait)) // drawn once: each pass comes by here
 	if a.outage.err != nil {
 		wait = p.again
 	}

@@ -131,17 +131,42 @@ func (b *builder) markChains(f Family) {
 		nics[slot] = b.links[index].Name
 	}
 	all, match := hexMark(0, b.Mark), hexMark(0, b.markMask())
-	restore := fmt.Sprintf("-m connmark ! --mark %s -m mark --mark %s -j CONNMARK --restore-mark --nfmask %#x --ctmask %#x", all, match, b.Mark, b.Mark)
-	var incoming []string
+	// A packet of a connection without a mark fails the first comparison.
+	restore := func(which string) string {
+		return fmt.Sprintf("-m connmark ! --mark %s -m conntrack %s -m mark --mark %s -j CONNMARK --restore-mark --nfmask %#x --ctmask %#x", all, which, match, b.Mark, b.Mark)
+	}
+	var names, incoming []string
 	for slot := Primary; slot < MaxSlots; slot++ {
 		leads := func(r Rule) bool { return b.slotOfMark(r) == slot && !r.Unreachable }
 		if name := nics[slot]; name != "" && slices.ContainsFunc(marks, leads) {
+			names = append(names, name)
 			incoming = append(incoming, fmt.Sprintf("-i %s -m conntrack --ctdir ORIGINAL -m connmark --mark %s -j CONNMARK --set-xmark %s", name, all, hexMark(b.MarkOf(slot), b.Mark)))
 		}
 	}
-	b.chain(f, MarkIncoming, append(incoming, "-m conntrack --ctdir REPLY "+restore)...)
+	lines := []string{restore("--ctdir REPLY")}
+	if prefix := commonPrefix(names); len(names) > 2 && prefix != "" {
+		lines = append(lines, "! -i "+prefix+"+"+returns) // what comes from containers is done here
+	}
+	b.chain(f, MarkIncoming, append(lines, incoming...)...)
 	// Only what goes back to who connected: an error for the container goes the other way.
-	b.chain(f, MarkLocal, "-m conntrack --ctstate DNAT --ctdir REPLY "+restore)
+	b.chain(f, MarkLocal, restore("--ctstate DNAT --ctdir REPLY"))
+}
+
+// returns ends a chain's line for packets that its other lines cannot concern.
+const returns = " -j RETURN"
+
+// commonPrefix is how all names begin.
+func commonPrefix(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	prefix := names[0]
+	for _, name := range names {
+		for !strings.HasPrefix(name, prefix) {
+			prefix = prefix[:len(prefix)-1]
+		}
+	}
+	return prefix
 }
 
 // hexMark is a mark and its mask as iptables and ip print them.
@@ -175,7 +200,7 @@ func (b *builder) holdChains() {
 		if i < 0 {
 			b.want.Chains = append(b.want.Chains, Chain{Family: own.Family, Hook: own.Hook, Rules: own.Rules})
 		} else {
-			b.want.Chains[i] = own.union(b.want.Chains[i])
+			b.want.Chains[i] = own.grown(b.want.Chains[i])
 		}
 	}
 }
@@ -194,10 +219,11 @@ func (c Chain) with(lines []string) Chain {
 	return c
 }
 
-// union has the lines of other, preceded by the lines of c that other lacks.
+// union has the lines of other, preceded by the lines of c that other lacks, but for those that would
+// keep packets from the others.
 func (c Chain) union(other Chain) Chain {
 	theirs := other.lines()
-	first := keep(c.lines(), func(line string) bool { return !slices.Contains(theirs, line) })
+	first := keep(c.lines(), func(line string) bool { return !slices.Contains(theirs, line) && !strings.HasSuffix(line, returns) })
 	other.Rules = strings.Join(append(first, theirs...), "\n")
 	return other
 }

@@ -94,6 +94,45 @@ func TestReturnPathProperty(t *testing.T) {
 	})
 }
 
+// TestMarkLines shows the lines that mark, and what becomes of them when NICs come whose names begin
+// otherwise: at no time a line that ends the chain stands in front of one that is needed.
+func TestMarkLines(t *testing.T) {
+	w := router()
+	w.plug(1)
+	w.plug(2)
+	w.converge(t, threeENIs(), true)
+	lines := func() []string {
+		for _, c := range w.Chains {
+			if c.Family == netcfg.V4 && c.Hook == netcfg.MarkIncoming {
+				return strings.Split(c.Rules, "\n")
+			}
+		}
+		return nil
+	}
+	set := func(nic, mark string) string {
+		return "-i " + nic + " -m conntrack --ctdir ORIGINAL -m connmark --mark 0x0/0x7f000000 -j CONNMARK --set-xmark " + mark + "/0x7f000000"
+	}
+	restore := "-m connmark ! --mark 0x0/0x7f000000 -m conntrack --ctdir REPLY -m mark --mark 0x0/0x7f00ff00 -j CONNMARK --restore-mark --nfmask 0x7f000000 --ctmask 0x7f000000"
+	want := []string{restore, "! -i eth+ -j RETURN", set("eth0", "0x1000000"), set("eth1", "0x2000000"), set("eth2", "0x3000000")}
+	if diff := cmp.Diff(want, lines()); diff != "" {
+		t.Error(diff)
+	}
+	w.Plug(netcfg.Link{Index: eth0 + 3, Name: "ens7", MAC: mac(3)})
+	ops, _ := w.plan(append(threeENIs(), eni(3, subnetA, true, 30)), true)
+	for i, op := range ops {
+		w.Apply(t.Context(), ops[i:i+1])
+		now := lines()
+		end := slices.IndexFunc(now, func(line string) bool { return strings.HasSuffix(line, "RETURN") })
+		if new := slices.Index(now, set("ens7", "0x4000000")); new > end && !strings.HasPrefix(now[end], "! -i e+ ") {
+			t.Errorf("after %s the chain ends before ens7's line:\n%s", op, strings.Join(now, "\n"))
+		}
+	}
+	want = []string{restore, "! -i e+ -j RETURN", set("eth0", "0x1000000"), set("eth1", "0x2000000"), set("eth2", "0x3000000"), set("ens7", "0x4000000")}
+	if diff := cmp.Diff(want, lines()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A slot whose mark a connection still carries is refused, and taken, until the connection ends.
 func TestTombstone(t *testing.T) {
 	w := router()
