@@ -190,12 +190,16 @@ func (b *builder) chain(f Family, h Hook, lines ...string) {
 	b.want.Chains[i] = b.want.Chains[i].with(lines)
 }
 
-// holdChains keeps the lines that are there while the list of ENIs is in doubt.
+// holdChains keeps the lines that are there while the list of ENIs is in doubt, of what is still asked for.
 func (b *builder) holdChains() {
 	if b.Settled {
 		return
 	}
+	translated := slices.ContainsFunc(b.Policies, Policy.Translates)
 	for _, own := range b.Seen.Own.Chains {
+		if own.translates() && !translated || own.marks() && !b.Seen.Host.WantsReturnPath(b.ReturnPath, own.Family) {
+			continue
+		}
 		i := slices.IndexFunc(b.want.Chains, own.sameHook)
 		if i < 0 {
 			b.want.Chains = append(b.want.Chains, Chain{Family: own.Family, Hook: own.Hook, Rules: own.Rules})

@@ -261,4 +261,10 @@ func TestChainsHeld(t *testing.T) {
 	if diff := cmp.Diff(before, w.Chains); diff != "" {
 		t.Error(diff)
 	}
+	w.Forwards = nil // nobody asks for marks any more, doubt or not
+	ops, _ := w.plan([]netcfg.ENI{eni(0, subnetP, false, 5), eni(1, subnetA, false, 5)}, false)
+	w.Apply(t.Context(), ops)
+	if len(w.Chains) > 0 {
+		t.Errorf("without forwarding the chains stay: %+v", w.Chains)
+	}
 }
