@@ -16,7 +16,7 @@ demo: setup build ## Watch enid at work on a simulated cloud, in namespaces of i
 	@bin/enid-lab demo
 
 test: setup lint ## Everything that must hold, race detector on
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
