@@ -185,7 +185,7 @@ func ipProtocol(s setting) (uint8, error) {
 	if err != nil {
 		return 0, err
 	}
-	if n, ok := map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58, "sctp": 132}[text]; ok {
+	if n, ok := netcfg.ProtocolNumber(text); ok {
 		return n, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 8)

@@ -108,8 +108,8 @@ func PrintFindings(w io.Writer, findings []netcfg.Finding) {
 			fmt.Fprintln(w)
 		}
 		counts[f.Severity]++
-		fill(w, fmt.Sprintf("%-8s ", f.Severity), "         ", strings.Fields(f.Evidence+" ["+f.Check+"]"))
-		fill(w, "  remedy ", "         ", strings.Fields(f.Remedy))
+		netcfg.Wrap(w, fmt.Sprintf("%-8s ", f.Severity), "         ", strings.Fields(f.Evidence+" ["+f.Check+"]"))
+		netcfg.Wrap(w, "  remedy ", "         ", strings.Fields(f.Remedy))
 	}
-	fmt.Fprintf(w, "\n%s, %s, %s\n", plural(counts[netcfg.SeverityError], "error"), plural(counts[netcfg.SeverityWarning], "warning"), plural(counts[netcfg.SeverityNote], "note"))
+	fmt.Fprintf(w, "\n%s, %s\n", plural(counts[netcfg.SeverityError], "error"), plural(counts[netcfg.SeverityWarning], "warning"))
 }

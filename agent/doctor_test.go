@@ -98,7 +98,7 @@ func TestPrintFindings(t *testing.T) {
 warning  it may rain [a]
   remedy take an umbrella
 
-1 error, 1 warning, 0 notes
+1 error, 1 warning
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"enid/metadata"
 	"enid/netcfg"
@@ -135,26 +134,12 @@ func labelled(w io.Writer, label, separator string, values []string) {
 	for i := range words[:len(words)-1] {
 		words[i] += separator
 	}
-	fill(w, label, strings.Repeat(" ", len(label)), words)
+	netcfg.Wrap(w, label, strings.Repeat(" ", len(label)), words)
 }
 
 // paragraph writes a text, the lines after the first further in.
 func paragraph(w io.Writer, indent, text string) {
-	fill(w, indent, indent+"  ", strings.Fields(text))
-}
-
-// fill writes words in lines of at most 80 columns, of which each begins with a margin. A word that is
-// longer has a line of its own.
-func fill(w io.Writer, first, others string, words []string) {
-	line, empty := first, true
-	for _, word := range words {
-		if !empty && utf8.RuneCountInString(line)+utf8.RuneCountInString(word) > 80 {
-			fmt.Fprintln(w, strings.TrimRight(line, " "))
-			line = others
-		}
-		line, empty = line+word+" ", false
-	}
-	fmt.Fprintln(w, strings.TrimRight(line, " "))
+	netcfg.Wrap(w, indent, indent+"  ", strings.Fields(text))
 }
 
 func printProblems(w io.Writer, indent string, problems []metadata.Problem) {

@@ -49,19 +49,16 @@ func newFirewall() firewall {
 const noIPTables = "there is no iptables command in PATH; install the package iptables (with ip6tables)"
 
 // observeChains looks for chains of ours where the scope asks for them, or there were some.
-func (k *Kernel) observeChains(s Scope, o *Observation) error {
+func (k *Kernel) observeChains(s Scope, others []foreignRule, o *Observation) {
 	if !s.Chains && len(k.record.chains) == 0 {
-		return nil
+		return
 	}
 	k.firewall.look(s, k.record.chains)
 	o.Own.Chains = slices.Clone(k.firewall.chains)
 	o.Host.Firewall = k.firewall.host
-	if o.Host.Firewall.Backend == "" || o.Host.Firewall.Conflict != "" {
-		return nil
+	if o.Host.Firewall.Backend != "" && o.Host.Firewall.Conflict == "" {
+		o.Host.Firewall.Conflict = markConflict(others, s.Numbers.Mark)
 	}
-	conflict, err := k.conn.markConflict(s)
-	o.Host.Firewall.Conflict = conflict
-	return err
 }
 
 // look reads again unless everything is as it was. Where that fails for the host's backend it keeps

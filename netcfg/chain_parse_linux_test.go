@@ -50,7 +50,7 @@ func FuzzChainEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		concernsChains(b)
 		interest{}.concernsSetting(b)
-		parseRuleMark(b)
+		parseForeignRule(b)
 	})
 }
 

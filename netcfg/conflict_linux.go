@@ -97,50 +97,47 @@ func parseMark(s string, writes bool) markUse {
 	return u
 }
 
-// foreignMark is a policy rule of another's that matches a mark.
-type foreignMark struct {
+// foreignRule is what matters of somebody else's policy rule: where it stands, and the bits of a
+// mark that it matches.
+type foreignRule struct {
+	family   Family
+	priority int
 	markUse
-	priority, proto int
 }
 
-// markConflict is the first foreign policy rule that matches bits of our mark, "" for none.
-func (c *conn) markConflict(s Scope) (string, error) {
-	for _, f := range []Family{V4, V6} {
-		marks, err := dump(c, unix.RTM_GETRULE, parseRuleMark, &nl.RtMsg{RtMsg: unix.RtMsg{Family: netlinkFamily(f)}})
-		if err != nil && !(f == V6 && familyMissing(err)) {
-			return "", fmt.Errorf("read the marks of the IPv%d policy rules: %w", f, err)
-		}
-		for _, m := range marks {
-			if !slices.Contains(s.Protos, m.proto) && m.collides(s.Numbers.Mark) {
-				words := "ip rule"
-				if f == V6 {
-					words = "ip -6 rule"
-				}
-				return conflictText(fmt.Sprintf("%s pref %d fwmark %#x/%#x", words, m.priority, m.value, m.mask), s.Numbers.Mark), nil
+// markConflict is the first of others' policy rules that matches bits of our mark, "" for none.
+func markConflict(others []foreignRule, ours uint32) string {
+	for _, r := range others {
+		if r.mask != 0 && r.collides(ours) {
+			words := "ip rule"
+			if r.family == V6 {
+				words = "ip -6 rule"
 			}
+			return conflictText(fmt.Sprintf("%s pref %d fwmark %#x/%#x", words, r.priority, r.value, r.mask), ours)
 		}
 	}
-	return "", nil
+	return ""
 }
 
-// parseRuleMark reads the mark of any RTM_NEWRULE; not ok for a rule without.
-func parseRuleMark(b []byte) (m foreignMark, ok bool) {
+// parseForeignRule reads an RTM_NEWRULE, whatever else it says. The kernel leaves out the priority of
+// its first.
+func parseForeignRule(b []byte) (r foreignRule, ok bool) {
 	if len(b) < unix.SizeofRtMsg {
-		return foreignMark{}, false
+		return foreignRule{}, false
+	}
+	r.family = V4
+	if b[0] == unix.AF_INET6 {
+		r.family = V6
 	}
 	for typ, v := range attributes(b[unix.SizeofRtMsg:]) {
 		switch typ {
 		case nl.FRA_FWMARK:
-			m.value = u32(v)
+			r.value = u32(v)
 		case nl.FRA_FWMASK:
-			m.mask = u32(v)
+			r.mask = u32(v)
 		case nl.FRA_PRIORITY:
-			m.priority = int(u32(v))
-		case nl.FRA_PROTOCOL:
-			if len(v) == 1 {
-				m.proto = int(v[0])
-			}
+			r.priority = int(u32(v))
 		}
 	}
-	return m, m.mask != 0
+	return r, true
 }

@@ -9,11 +9,10 @@ import (
 // Severity is how much a Finding hurts.
 type Severity string
 
-// The severities.
+// The severities, the worst first in the alphabet too.
 const (
 	SeverityError   Severity = "error"   // packets go wrong, or enid cannot do its work
 	SeverityWarning Severity = "warning" // they will when something else happens
-	SeverityNote    Severity = "note"    // worth knowing
 )
 
 // Finding is a condition of the host that can hurt, with what shows it and what helps.
@@ -51,8 +50,7 @@ func (s ill) diagnose() []Finding {
 
 // SortFindings puts the worst first and leaves those of one severity in their order.
 func SortFindings(f []Finding) {
-	rank := []Severity{SeverityError, SeverityWarning, SeverityNote}
-	slices.SortStableFunc(f, func(a, b Finding) int { return slices.Index(rank, a.Severity) - slices.Index(rank, b.Severity) })
+	slices.SortStableFunc(f, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 }
 
 func (s ill) numbers() Numbers { return s.Scope.Numbers }
@@ -82,13 +80,11 @@ func (r hostRule) text(f Family, by string) string {
 func (s ill) rulesAmongOurs() (found []Finding) {
 	n := s.numbers()
 	s.others(func(f Family, r hostRule, by string) {
-		front := r.priority >= n.Priority && r.priority < n.Priority+prioritySpan
-		behind := r.priority >= n.BlockPriority && r.priority < n.blockOf(MaxSlots)
 		switch {
-		case front:
+		case n.inFront(r.priority):
 			found = append(found, Finding{SeverityWarning, "priority-overlap", r.text(f, by) + fmt.Sprintf(" stands among enid's selectors, %d to %d", n.Priority, n.Priority+prioritySpan-1),
 				"give enid other numbers (routing.priority), or that program"})
-		case behind:
+		case n.behind(r.priority):
 			found = append(found, Finding{SeverityError, "priority-overlap", r.text(f, by) + " stands among enid's blocks, where it takes ENIs' packets or is never asked: nobody else passes the wall at " + fmt.Sprint(n.wall()),
 				"give enid other numbers (routing.block_priority), or that rule a priority below 32766"})
 		}
@@ -201,7 +197,7 @@ func (s ill) name(index int) string {
 func (s ill) copiesOfMACs() (found []Finding) {
 	for mac := range s.Scope.MACs {
 		if _, problem := MatchLink(mac, s.Seen.Host.Links); problem != nil && problem.Reason != "no-nic" {
-			found = append(found, Finding{SeverityError, problem.Reason, problem.Text, "see above; until then enid leaves the ENI as it is"})
+			found = append(found, Finding{SeverityError, problem.Reason, problem.Text, "give every NIC a MAC address of its own, or take the NIC out of its bridge or bond; until then enid leaves the ENI as it is"})
 		}
 	}
 	slices.SortFunc(found, func(a, b Finding) int { return strings.Compare(a.Evidence, b.Evidence) })

@@ -132,9 +132,7 @@ type printer struct {
 }
 
 func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
+	fmt.Fprintf(p, format+"\n", args...)
 }
 
 // steps writes rules, runs of passed ones as one line.
@@ -172,18 +170,15 @@ func (p *printer) steps(steps []Step, all bool) {
 	flush()
 }
 
-// text writes words in lines of at most 80 columns; those after the first are further in.
+// text writes words in lines; those after the first are further in.
 func (p *printer) text(first, text string) {
-	line, margin, empty := first, strings.Repeat(" ", len(first)+2), true
-	for _, word := range strings.Fields(text) {
-		if !empty && len(line)+1+len(word) > 80 {
-			p.line("%s", line)
-			line, empty = margin, true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
+	Wrap(p, first, strings.Repeat(" ", len(first)+2), strings.Fields(text))
+}
+
+// Write lets through what is written until something fails.
+func (p *printer) Write(b []byte) (n int, err error) {
+	if p.err == nil {
+		_, p.err = p.w.Write(b)
 	}
-	p.line("%s", line)
+	return len(b), p.err
 }

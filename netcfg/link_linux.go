@@ -2,7 +2,6 @@ package netcfg
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 
 	"enid/metadata"
@@ -17,9 +16,11 @@ const rtextSkipStats = 1 << 3
 
 // links reads every link of the namespace, in the order of their index.
 func (c *conn) links() ([]Link, error) {
-	links, err := dump(c, unix.RTM_GETLINK, parseLink,
-		nl.NewIfInfomsg(unix.AF_UNSPEC), attrU32(unix.IFLA_EXT_MASK, rtextSkipStats))
-	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
+	found, err := c.confLinks()
+	var links []Link
+	for _, l := range found {
+		links = append(links, l.Link)
+	}
 	return links, err
 }
 

@@ -111,7 +111,17 @@ func (n Numbers) chainOf(s Slot) int { return n.blockOf(s) - chainBefore }
 
 // holds reports whether a rule stands where rules of these numbers do.
 func (n Numbers) holds(r Rule) bool {
-	return r.Priority >= n.Priority && r.Priority < n.Priority+prioritySpan || r.Priority >= n.wall() && r.Priority < n.blockOf(MaxSlots)
+	return n.inFront(r.Priority) || n.behind(r.Priority)
+}
+
+// inFront reports whether a priority is among the selectors', in front of main.
+func (n Numbers) inFront(priority int) bool {
+	return priority >= n.Priority && priority < n.Priority+prioritySpan
+}
+
+// behind reports whether a priority is among those of wall, chains and blocks, behind main.
+func (n Numbers) behind(priority int) bool {
+	return priority >= n.wall() && priority < n.blockOf(MaxSlots)
 }
 
 // wall is the priority of the rule that nobody walks past into the blocks.

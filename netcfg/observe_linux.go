@@ -33,33 +33,40 @@ func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 	if err := k.observeSettings(l, scoped, &o); err != nil {
 		return Observation{}, err
 	}
-	for _, f := range []Family{V4, V6} {
-		if err := ctx.Err(); err != nil {
-			return Observation{}, err
-		}
-		rules, others, err := k.conn.rules(f, func(proto int) bool { return slices.Contains(s.Protos, proto) })
-		if err != nil {
-			return Observation{}, fmt.Errorf("read the IPv%d policy rules: %w", f, err)
-		}
-		o.Own.Rules = append(o.Own.Rules, rules...)
-		among := func(priority int) bool {
-			return priority >= s.Numbers.Priority && priority < s.Numbers.Priority+prioritySpan
-		}
-		if others = keep(others, among); len(others) > 0 {
-			o.Host.RulesAmong[f] = others
-		}
+	others, err := k.observeRules(ctx, s, &o)
+	if err != nil {
+		return Observation{}, err
 	}
 	if err := k.observeRoutes(ctx, s, scoped, watched, &o); err != nil {
 		return Observation{}, err
 	}
-	if err := k.observeChains(s, &o); err != nil {
-		return Observation{}, err
-	}
+	k.observeChains(s, others, &o)
 	o.Host.Carried = carried(s.Numbers, o.Own.Rules)
 	if err := o.Host.observeForwarding(); err != nil {
 		return Observation{}, err
 	}
 	return o, nil
+}
+
+// observeRules finds our rules, and where others' stand between them. It returns all of others'.
+func (k *Kernel) observeRules(ctx context.Context, s Scope, o *Observation) (others []foreignRule, err error) {
+	for _, f := range []Family{V4, V6} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		own, foreign, err := k.conn.rules(f, func(proto int) bool { return slices.Contains(s.Protos, proto) })
+		if err != nil {
+			return nil, fmt.Errorf("read the IPv%d policy rules: %w", f, err)
+		}
+		o.Own.Rules = append(o.Own.Rules, own...)
+		for _, r := range foreign {
+			if s.Numbers.inFront(r.priority) {
+				o.Host.RulesAmong[f] = append(o.Host.RulesAmong[f], r.priority)
+			}
+		}
+		others = append(others, foreign...)
+	}
+	return others, nil
 }
 
 // look reads links and addresses, and forgets what is recorded of ones that

@@ -295,6 +295,17 @@ func (b *builder) translate(i int, p Policy, f Family, nic string, source netip.
 // protoNames are the protocols that iptables prints by name.
 var protoNames = map[uint8]string{1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 
+// ProtocolNumber is the number of a protocol by the name that iptables prints, such as tcp; not ok for one
+// that it prints as a number.
+func ProtocolNumber(name string) (number uint8, ok bool) {
+	for number, known := range protoNames {
+		if known == name {
+			return number, true
+		}
+	}
+	return 0, false
+}
+
 func protoName(p uint8) string {
 	if name, ok := protoNames[p]; ok {
 		return name

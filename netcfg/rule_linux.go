@@ -16,33 +16,33 @@ import (
 const notSuppressed = -1
 
 // rules reads the rules of a family whose protocol is one of ours, in the
-// kernel's order, and the priorities of the others. A kernel without the family has none.
-func (c *conn) rules(f Family, ours func(proto int) bool) (own []Rule, others []int, err error) {
-	parse := func(b []byte) (Rule, bool) {
+// kernel's order, and what matters of the others. A kernel without the family has none.
+func (c *conn) rules(f Family, ours func(proto int) bool) (own []Rule, others []foreignRule, err error) {
+	type anyRule struct {
+		Rule
+		own     bool
+		foreign foreignRule
+	}
+	parse := func(b []byte) (anyRule, bool) {
 		r, ok := parseRule(b)
 		if ok && r.Family == f && ours(r.Proto) {
-			return r, true
+			return anyRule{Rule: r, own: true}, true
 		}
-		others = append(others, priorityOf(b))
-		return Rule{}, false
+		foreign, ok := parseForeignRule(b)
+		return anyRule{foreign: foreign}, ok && foreign.family == f
 	}
-	own, err = dump(c, unix.RTM_GETRULE, parse, &nl.RtMsg{RtMsg: unix.RtMsg{Family: netlinkFamily(f)}})
+	all, err := dump(c, unix.RTM_GETRULE, parse, &nl.RtMsg{RtMsg: unix.RtMsg{Family: netlinkFamily(f)}})
 	if f == V6 && familyMissing(err) {
 		return nil, nil, nil
 	}
-	return own, others, err
-}
-
-// priorityOf is a rule's priority, whatever else it says. The kernel leaves out that of its first.
-func priorityOf(b []byte) int {
-	if len(b) >= unix.SizeofRtMsg {
-		for typ, v := range attributes(b[unix.SizeofRtMsg:]) {
-			if typ == nl.FRA_PRIORITY {
-				return int(u32(v))
-			}
+	for _, r := range all {
+		if r.own {
+			own = append(own, r.Rule)
+		} else {
+			others = append(others, r.foreign)
 		}
 	}
-	return 0
+	return own, others, err
 }
 
 // parseRule reads an RTM_NEWRULE. A rule that says more than a Rule can say

@@ -239,6 +239,6 @@ type Scope struct {
 	// Chains looks for chains of ours. Without it they are looked for only where the
 	// record says that there are some.
 	Chains bool
-	// Numbers tell the marks, for Carried and Firewall.Conflict.
+	// Numbers tell what is where: for Carried, Firewall.Conflict and RulesAmong.
 	Numbers Numbers
 }

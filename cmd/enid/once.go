@@ -52,7 +52,7 @@ func (c *cli) planCommand() *cobra.Command {
 	exitCode := false
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what a pass would do, changing nothing",
-		Long: "Show what a pass would do, as ip and sysctl commands. It changes nothing, needs\nno privilege and may be run beside the daemon.",
+		Long: "Show what a pass would do, as ip, sysctl and iptables commands. It changes nothing,\nneeds no privilege (but what iptables has is shown to root alone) and may be run\nbeside the daemon.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, kernel, err := c.assembleOnce(true)
 			if err != nil {

@@ -52,22 +52,27 @@ func (s *Session) Echo(ctx context.Context, size int) error {
 	if !ok {
 		deadline = time.Now().Add(exchangeTimeout)
 	}
-	question, answer := make([]byte, size), make([]byte, size)
-	_, _ = rand.Read(question) // never fails
-	err := s.SetDeadline(deadline)
-	if err == nil {
-		_, err = s.Write(question)
-	}
-	if err == nil {
-		_, err = io.ReadFull(s, answer)
-	}
-	if err == nil && string(answer) != string(question) {
-		err = errors.New("it is not what was said")
-	}
-	if err != nil {
+	if err := echo(s, size, deadline); err != nil {
 		return fmt.Errorf("%s: echo of %d bytes: %w", s.name, size, err)
 	}
 	return nil
+}
+
+// echo says size bytes and waits for all of them to come back.
+func echo(conn net.Conn, size int, deadline time.Time) error {
+	question, answer := make([]byte, size), make([]byte, size)
+	_, _ = rand.Read(question) // never fails
+	err := conn.SetDeadline(deadline)
+	if err == nil {
+		_, err = conn.Write(question)
+	}
+	if err == nil {
+		_, err = io.ReadFull(conn, answer)
+	}
+	if err == nil && string(answer) != string(question) {
+		err = errors.New("it is not what was sent")
+	}
+	return err
 }
 
 // SourcePort is where a host that TellSource was called on answers, by TCP.
