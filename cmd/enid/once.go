@@ -52,7 +52,7 @@ func (c *cli) planCommand() *cobra.Command {
 	exitCode := false
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what a pass would do, changing nothing",
-		Long: "Show what a pass would do, as ip, sysctl and iptables commands. It changes nothing,\nneeds no privilege (but what iptables has is shown to root alone) and may be run\nbeside the daemon.",
+		Long: "Show what a pass would do, as ip, sysctl and iptables commands. It changes\nnothing, needs no privilege (but what iptables has is shown to root alone) and\nmay be run beside the daemon.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, kernel, err := c.assembleOnce(true)
 			if err != nil {
