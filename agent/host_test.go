@@ -71,7 +71,8 @@ func (h *host) start() {
 	})
 }
 
-// started is a host on which everything that the cloud says is configured, and the log read.
+// started is a host on which everything that the cloud says is configured, and the log read. A question has
+// just been answered, so that the next poll is nine seconds away or more.
 func started(t testing.TB, enis ...metadata.Interface) *host {
 	h := newHost(t)
 	for _, e := range enis[1:] {
@@ -82,6 +83,10 @@ func started(t testing.TB, enis ...metadata.Interface) *host {
 	h.after(2 * time.Minute)
 	if s := h.agent.Status(); !s.Converged || !s.Metadata.Settled {
 		t.Fatalf("the start did not converge and settle: %+v", s)
+	}
+	h.cloud.questions()
+	for h.cloud.waiting() {
+		h.after(100 * time.Millisecond)
 	}
 	h.logged.take()
 	return h

@@ -15,7 +15,7 @@ func TestHurryForANewNIC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := started(t, eni(0, 5))
 		defer h.stop()
-		h.after(3 * time.Second) // somewhere between two polls
+		h.after(3 * time.Second) // between two polls
 		h.cloud.questions()
 		h.change(func() { h.plug(1) })
 		h.after(time.Millisecond)

@@ -56,7 +56,7 @@ func TestOutageChangesNothing(t *testing.T) {
 		before := h.objects()
 		for i := range 30 {
 			h.cloud.fails(fmt.Errorf("answer %d makes no sense", i))
-			h.after(7 * time.Second)
+			h.after(10 * time.Second) // one poll at least
 		}
 		if s := h.agent.Status(); s.Metadata.OK || s.Metadata.Error == "" || s.Metadata.Settled != true {
 			t.Errorf("the status of the metadata is %+v", s.Metadata)
@@ -66,7 +66,7 @@ func TestOutageChangesNothing(t *testing.T) {
 		h.after(time.Minute)
 		h.cloud.says(eni(0, 5, 6), eni(1, 5, 6))
 		h.after(15 * time.Second)
-		h.wantLog(`level=INFO msg="metadata answers again" after=4m`)
+		h.wantLog(`level=INFO msg="metadata answers again" after=5m`)
 		if diff := cmp.Diff(before, h.objects(), compareObjects); diff != "" {
 			t.Error(diff)
 		}
