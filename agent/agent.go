@@ -139,12 +139,13 @@ func (a *Agent) learn(s metadata.Snapshot, err error, now time.Time) {
 	a.belief = a.belief.Update(s, now, a.config.Metadata.DetachAfter)
 }
 
-// enis are the believed interfaces with what the configuration says of each.
-func (a *Agent) enis(links []netcfg.Link) []netcfg.ENI {
+// enis are the believed interfaces with what the configuration says of each, and what the host knows of their
+// subnets where nobody else does.
+func (a *Agent) enis(h netcfg.Host) []netcfg.ENI {
 	var enis []netcfg.ENI
 	for _, b := range a.belief.Interfaces() {
 		name := ""
-		link, problem := netcfg.MatchLink(b.MAC, links)
+		link, problem := netcfg.MatchLink(b.MAC, h.Links)
 		if problem == nil {
 			name = link.Name
 		} else if !b.AbsentSince.IsZero() && problem.Reason == "no-nic" {
@@ -157,7 +158,7 @@ func (a *Agent) enis(links []netcfg.Link) []netcfg.ENI {
 			SubnetRoute: c.SubnetRoute == On,
 		})
 	}
-	return enis
+	return netcfg.Inherit(enis, h)
 }
 
 // scope is the part of the kernel to look at: NICs and tables of all ENIs known or remembered.

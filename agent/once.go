@@ -77,7 +77,7 @@ func (a *Agent) unconfirmed(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	enis := a.enis(r.seen.Host.Links)
+	enis := a.enis(r.seen.Host)
 	for i := range enis {
 		enis[i].Hold = enis[i].Hold && !enis[i].Whole()
 	}

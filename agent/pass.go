@@ -81,9 +81,9 @@ func (a *Agent) decide(ctx context.Context, full bool, r *report) ([]netcfg.Op, 
 	if err != nil {
 		return nil, fmt.Errorf("the kernel cannot be read, nothing is changed: %w", err)
 	}
-	enis := a.enis(seen.Host.Links)
+	enis := a.enis(seen.Host)
 	a.slots, r.problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
-	r.seen = seen
+	r.seen, r.enis = seen, enis
 	r.target = netcfg.Desired(a.input(enis, seen))
 	return netcfg.Plan(seen.Own, r.target), nil
 }

@@ -25,6 +25,7 @@ type past struct {
 // report is what publish makes a status and log lines from.
 type report struct {
 	seen     netcfg.Observation
+	enis     []netcfg.ENI
 	target   netcfg.Target
 	changes  changes
 	failed   map[netcfg.Slot]error // the first refusal of each
@@ -63,6 +64,11 @@ func (a *Agent) publish(r report) {
 	believed := map[metadata.MAC]metadata.Believed{}
 	for _, b := range a.belief.Interfaces() {
 		believed[b.MAC] = b
+	}
+	for _, e := range r.enis { // with what the host knows of them
+		b := believed[e.MAC]
+		b.Interface = e.Interface
+		believed[e.MAC] = b
 	}
 	fresh := history{}
 	for _, o := range r.target.ENIs {

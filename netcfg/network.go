@@ -96,28 +96,43 @@ func (b *builder) present(link int, a netip.Addr) bool {
 
 // fromHost completes the primary's network with its NIC's addresses and main's default route.
 func (b *builder) fromHost(e *eni, f Family, n *network) {
-	theirs := keep(b.Seen.Host.Addrs, func(a Addr) bool {
-		return a.Link == e.Link.Index && FamilyOf(a.Prefix.Addr()) == f && !a.Prefix.IsSingleIP()
-	})
-	if !e.Addresses.Whole() && len(theirs) > 0 && !slices.Contains(n.addrs, theirs[0].Prefix.Addr()) {
-		n.addrs = slices.Insert(n.addrs, 0, theirs[0].Prefix.Addr())
+	theirs := b.Seen.Host.nets(e.Link.Index, f)
+	if !e.Addresses.Whole() && len(theirs) > 0 && !slices.Contains(n.addrs, theirs[0].Addr()) {
+		n.addrs = slices.Insert(n.addrs, 0, theirs[0].Addr())
 	}
+	b.Seen.Host.complete(e.Link.Index, f, n)
+}
+
+// nets are the foreign addresses of a NIC that came with a subnet.
+func (h Host) nets(link int, f Family) (nets []netip.Prefix) {
+	for _, a := range h.Addrs {
+		if a.Link == link && FamilyOf(a.Prefix.Addr()) == f && !a.Prefix.IsSingleIP() {
+			nets = append(nets, a.Prefix)
+		}
+	}
+	return nets
+}
+
+// complete adds to a network what the host knows of the NIC that its addresses are on, where it is not known yet:
+// the subnets of the addresses, and the gateway of main's default route.
+func (h Host) complete(link int, f Family, n *network) {
 	if len(n.subnets) == 0 {
-		for _, a := range theirs {
-			if p := a.Prefix.Masked(); slices.ContainsFunc(n.addrs, p.Contains) && !slices.Contains(n.subnets, p) {
+		for _, a := range h.nets(link, f) {
+			if p := a.Masked(); slices.ContainsFunc(n.addrs, p.Contains) && !slices.Contains(n.subnets, p) {
 				n.subnets = append(n.subnets, p)
 			}
 		}
 	}
-	if !n.gateway.IsValid() {
-		for _, r := range b.Seen.Host.within(e.Link.Index, defaultOf(f)) {
-			if r.Dst.Bits() != 0 {
-				return // the defaults come first
-			}
-			if r.Via.IsValid() {
-				n.gateway = r.Via
-				return
-			}
+	if n.gateway.IsValid() {
+		return
+	}
+	for _, r := range h.within(link, defaultOf(f)) {
+		if r.Dst.Bits() != 0 {
+			return // the defaults come first
+		}
+		if r.Via.IsValid() {
+			n.gateway = r.Via
+			return
 		}
 	}
 }
