@@ -84,6 +84,9 @@ func (a *Agent) decide(ctx context.Context, full bool, r *report) ([]netcfg.Op, 
 	enis := a.enis(seen.Host)
 	a.slots, r.problems = a.slots.Assign(enis, a.belief.Settled(), seen, a.config.Routing)
 	r.seen, r.enis = seen, enis
+	if seen.Host.Unannounced != "" {
+		r.problems = append(r.problems, metadata.Problem{Reason: "not-announced", Text: seen.Host.Unannounced})
+	}
 	r.target = netcfg.Desired(a.input(enis, seen))
 	return netcfg.Plan(seen.Own, r.target), nil
 }

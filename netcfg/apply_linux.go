@@ -37,8 +37,24 @@ func (k *Kernel) Apply(ctx context.Context, ops []Op) []Result {
 	}
 	if err == nil {
 		_ = k.save(k.record) // RecordProblem says; on disk is more than is ours, never less
+		k.announce(results)
 	}
 	return results
+}
+
+// announce tells the subnets of the addresses that came, once rules and routes for them stand.
+func (k *Kernel) announce(results []Result) {
+	for _, r := range results {
+		if a, ok := r.Op.Object.(Addr); ok && r.Op.Verb == Add && r.Err == nil {
+			k.announcer.pending = append(k.announcer.pending, a)
+		}
+	}
+	if len(k.announcer.pending) == 0 {
+		return
+	}
+	if l, err := k.look(); err == nil { // else the next Observe does it, or says what is wrong
+		k.announcer.tell(l)
+	}
 }
 
 // batch is one Apply under way.

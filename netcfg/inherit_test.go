@@ -45,7 +45,9 @@ func TestInherit(t *testing.T) {
 		{"the subnet is told", inherited("subnet-1", "10.9.0.9"), func(_, e *netcfg.ENI) { e.Subnets = metadata.Is(other, "overlay") }, other, ""},
 		{"none is told", inherited("subnet-1", "10.0.0.9"), func(_, e *netcfg.ENI) { e.Subnets = metadata.IsNone[[]netip.Prefix]("overlay") }, nil, ""},
 		{"the gateway is told", inherited("subnet-1", "10.0.0.9"),
-			func(_, e *netcfg.ENI) { e.Gateways = metadata.Is([]netip.Addr{netip.MustParseAddr("10.0.0.3")}, "overlay") }, subnet, "10.0.0.3"},
+			func(_, e *netcfg.ENI) {
+				e.Gateways = metadata.Is([]netip.Addr{netip.MustParseAddr("10.0.0.3")}, "overlay")
+			}, subnet, "10.0.0.3"},
 		{"no primary", inherited("subnet-1", "10.0.0.9"), func(p, _ *netcfg.ENI) { p.Primary = metadata.Fact[bool]{} }, nil, ""},
 		{"the primary's subnet-id is not known", inherited("", "10.0.0.9"), func(p, _ *netcfg.ENI) { p.SubnetID = metadata.Fact[string]{} }, nil, ""},
 		{"both are not known", inherited("", "10.0.0.9"), func(p, e *netcfg.ENI) { p.SubnetID, e.SubnetID = metadata.Fact[string]{}, metadata.Fact[string]{} }, nil, ""},

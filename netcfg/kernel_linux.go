@@ -23,7 +23,8 @@ type Kernel struct {
 	main      mainRoutes
 	mainReads int // dumps of main: what a pass costs on a host with many routes
 
-	firewall firewall
+	firewall  firewall
+	announcer announcer
 }
 
 // NewKernel opens the network namespace of the calling thread. It needs no
@@ -48,7 +49,7 @@ func NewKernel(runtimeDir string) (*Kernel, error) {
 		return nil, err
 	}
 	w.own = c.port()
-	k := &Kernel{conn: c, watch: w, firewall: newFirewall(), file: recordFile{
+	k := &Kernel{conn: c, watch: w, firewall: newFirewall(), announcer: newAnnouncer(), file: recordFile{
 		path: filepath.Join(runtimeDir, "record.json"), boot: strings.TrimSpace(string(boot)), namespace: namespace}}
 	k.record, k.why = k.file.load()
 	return k, nil
@@ -75,6 +76,7 @@ func (k *Kernel) Close() {
 	k.conn.close()
 	k.watch.close()
 	k.firewall.events.close()
+	k.announcer.close()
 }
 
 // Protos are the protocol numbers that ever marked rules and routes of ours since

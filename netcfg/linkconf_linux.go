@@ -12,8 +12,12 @@ import (
 
 // linkConf is the settings of a NIC that the kernel tells with it (IFLA_AF_SPEC): the arrays behind
 // /proc/sys/net/ipv4/conf/NIC and ipv6. To read them there takes three system calls for each, and a
-// pass needs dozens. A family that is off has none.
-type linkConf struct{ inet, inet6 []byte }
+// pass needs dozens. A family that is off has none. With them comes what an announcement needs.
+type linkConf struct {
+	inet, inet6 []byte
+	mac         [6]byte // that the NIC sends from now
+	running     bool    // what is sent leaves (IFF_LOWER_UP and IFF_RUNNING of netdevice(7))
+}
 
 // confLink is a link with its settings.
 type confLink struct {
@@ -52,7 +56,12 @@ func (c *conn) confLinks() ([]confLink, error) {
 
 // parseConf reads the settings in an RTM_NEWLINK.
 func parseConf(b []byte) (conf linkConf) {
+	const carries = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
+	conf.running = u32(b[8:])&carries == carries
 	for typ, spec := range attributes(b[unix.SizeofIfInfomsg:]) {
+		if typ == unix.IFLA_ADDRESS {
+			copy(conf.mac[:], spec)
+		}
 		if typ != unix.IFLA_AF_SPEC {
 			continue
 		}

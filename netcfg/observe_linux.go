@@ -15,16 +15,17 @@ type look struct {
 }
 
 // Observe returns what is ours and what decisions need, whole or not at all. It
-// writes nothing, neither to the kernel nor to the record.
+// writes nothing, neither to the kernel nor to the record; announcements that waited for their NIC go out.
 func (k *Kernel) Observe(ctx context.Context, s Scope) (Observation, error) {
 	l, err := k.look()
 	if err != nil {
 		return Observation{}, err
 	}
+	k.announcer.tell(l)
 	scoped, watched := k.nics(l, s)
 	k.watch.narrow(interest{protos: sorted(s.Protos), tables: sorted(s.Tables), nics: watched})
 
-	o := Observation{Host: Host{RulesAmong: map[Family][]int{}}}
+	o := Observation{Host: Host{RulesAmong: map[Family][]int{}, Unannounced: k.announcer.trouble()}}
 	for i, link := range l.links {
 		l.links[i].NoIPv6 = slices.Contains(scoped, link.Index) && l.noIPv6(link)
 	}

@@ -213,6 +213,8 @@ type Host struct {
 	// Carried are the slots whose mark a connection still carries. Only slots are
 	// asked about whose mark leads to an unreachable rule of ours.
 	Carried map[Slot]bool
+	// Unannounced says why the addresses that came last were not announced to their subnet; "" where they were.
+	Unannounced string
 }
 
 // Firewall is the iptables of the host, as far as it concerns enid.
