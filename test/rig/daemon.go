@@ -46,26 +46,26 @@ func (l *Log) String() string {
 }
 
 // Start runs the daemon in the VM.
-func (r *Rig) Start() (*Daemon, error) {
-	d := &Daemon{cmd: exec.Command(r.Enid, "run", "--config", r.ConfigFile()), log: &Log{}, done: make(chan struct{})}
+func (m *Machine) Start() (*Daemon, error) {
+	d := &Daemon{cmd: exec.Command(m.site.Enid, "run", "--config", m.ConfigFile()), log: &Log{}, done: make(chan struct{})}
 	d.cmd.Stderr = d.log
 	d.cmd.Stdout = d.log
 	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	if err := r.VM.Start(d.cmd); err != nil {
+	if err := m.VM.Start(d.cmd); err != nil {
 		return nil, err
 	}
 	go func() {
 		d.err = d.cmd.Wait()
 		close(d.done)
 	}()
-	r.daemons = append(r.daemons, d)
+	m.daemons = append(m.daemons, d)
 	return d, nil
 }
 
-// Log is what all daemons of this rig have written, one after the other.
-func (r *Rig) Log() string {
+// Log is what all daemons of this VM have written, one after the other.
+func (m *Machine) Log() string {
 	var b strings.Builder
-	for i, d := range r.daemons {
+	for i, d := range m.daemons {
 		fmt.Fprintf(&b, "--- start %d\n%s", i+1, d.Log())
 	}
 	return b.String()
@@ -110,11 +110,11 @@ func (d *Daemon) Ended() bool {
 }
 
 // Run runs enid with arguments in the VM and returns its output and exit code.
-func (r *Rig) Run(ctx context.Context, args ...string) (stdout, stderr string, code int) {
+func (m *Machine) Run(ctx context.Context, args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, r.Enid, append(args, "--config", r.ConfigFile())...)
+	cmd := exec.CommandContext(ctx, m.site.Enid, append(args, "--config", m.ConfigFile())...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := r.VM.Start(cmd)
+	err := m.VM.Start(cmd)
 	if err == nil {
 		err = cmd.Wait()
 	}
@@ -129,8 +129,8 @@ func (r *Rig) Run(ctx context.Context, args ...string) (stdout, stderr string, c
 }
 
 // Status is what the daemon says of itself.
-func (r *Rig) Status(ctx context.Context) (*agent.Status, error) {
-	out, errs, code := r.Run(ctx, "status", "-o", "json")
+func (m *Machine) Status(ctx context.Context) (*agent.Status, error) {
+	out, errs, code := m.Run(ctx, "status", "-o", "json")
 	if code != 0 {
 		return nil, fmt.Errorf("enid status: exit code %d: %s", code, strings.TrimSpace(errs))
 	}
@@ -139,10 +139,10 @@ func (r *Rig) Status(ctx context.Context) (*agent.Status, error) {
 }
 
 // AwaitStatus waits until the daemon's status satisfies ok.
-func (r *Rig) AwaitStatus(ctx context.Context, ok func(*agent.Status) bool) (time.Duration, error) {
+func (m *Machine) AwaitStatus(ctx context.Context, ok func(*agent.Status) bool) (time.Duration, error) {
 	var last *agent.Status
 	took, err := lab.Await(ctx, func() bool {
-		s, err := r.Status(ctx)
+		s, err := m.Status(ctx)
 		if err == nil {
 			last = s
 		}

@@ -10,44 +10,38 @@ import (
 	"enid/test/lab"
 )
 
-// NICsByHand makes NICs come and go by Plug and Unplug alone, or by the cloud again.
-func (r *Rig) NICsByHand(on bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.byHand = on
-}
-
-func (r *Rig) followsByHand() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.byHand
+func (s *Site) followsByHand() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byHand
 }
 
 // Plug makes an ENI's NIC appear in the VM.
-func (r *Rig) Plug(e cloud.ENI) error {
-	r.mu.Lock()
-	name := fmt.Sprintf("eth%d", r.names)
-	r.names++
-	r.mu.Unlock()
-	return r.Lab.Plug(r.VM, lab.NIC{Name: name, MAC: e.MAC, Subnet: r.subnets[e.SubnetID], Allowed: r.everAllowed(e), MTU: e.MTU})
+func (m *Machine) Plug(e cloud.ENI) error {
+	subnet, err := m.site.AddSubnet(e.SubnetID, e.Subnets...)
+	if err != nil {
+		return err
+	}
+	m.site.mu.Lock()
+	name := fmt.Sprintf("eth%d", m.names)
+	m.names++
+	m.site.mu.Unlock()
+	return m.site.Lab.Plug(m.VM, lab.NIC{Name: name, MAC: e.MAC, Subnet: subnet, Allowed: m.everAllowed(e), MTU: e.MTU})
 }
 
 // Unplug removes an ENI's NIC.
-func (r *Rig) Unplug(mac metadata.MAC) error {
-	r.mu.Lock()
-	delete(r.allowed, mac)
-	r.mu.Unlock()
-	return r.Lab.Unplug(mac)
+func (m *Machine) Unplug(mac metadata.MAC) error {
+	m.site.mu.Lock()
+	delete(m.allowed, mac)
+	m.site.mu.Unlock()
+	return m.site.Lab.Unplug(mac)
 }
 
-// Subnet is one of SubnetNames in the laboratory.
-func (r *Rig) Subnet(name string) *lab.Subnet { return r.subnets[name] }
-
 // everAllowed are the sources that an ENI has, and had since it was attached.
-func (r *Rig) everAllowed(e cloud.ENI) []netip.Prefix {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := r.allowed[e.MAC]
+func (m *Machine) everAllowed(e cloud.ENI) []netip.Prefix {
+	m.site.mu.Lock()
+	defer m.site.mu.Unlock()
+	all := m.allowed[e.MAC]
 	for _, a := range e.Addresses {
 		if p := netip.PrefixFrom(a, a.BitLen()); !slices.Contains(all, p) {
 			all = append(all, p)
@@ -58,13 +52,13 @@ func (r *Rig) everAllowed(e cloud.ENI) []netip.Prefix {
 			all = append(all, p)
 		}
 	}
-	r.allowed[e.MAC] = all
+	m.allowed[e.MAC] = all
 	return all
 }
 
 // NIC is the name of an ENI's NIC in the VM, "" while it is not there.
-func (r *Rig) NIC(mac metadata.MAC) string {
-	links, err := r.VM.Netlink().LinkList()
+func (m *Machine) NIC(mac metadata.MAC) string {
+	links, err := m.VM.Netlink().LinkList()
 	if err != nil {
 		return ""
 	}

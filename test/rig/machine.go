@@ -1,0 +1,116 @@
+package rig
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"enid/metadata"
+	"enid/test/cloud"
+	"enid/test/lab"
+)
+
+// Machine is the VM of an instance.
+type Machine struct {
+	VM       *lab.Host
+	Instance string
+	Primary  cloud.ENI
+	Dir      string // configuration, runtime and state directories of this VM's enid
+
+	site    *Site
+	names   int
+	allowed map[metadata.MAC][]netip.Prefix
+	daemons []*Daemon
+}
+
+// dhcp gives the primary NIC the primary address of each family and a default route.
+func (m *Machine) dhcp() error {
+	for _, p := range m.Primary.Subnets {
+		i := slices.IndexFunc(m.Primary.Addresses, p.Contains)
+		if i < 0 {
+			continue
+		}
+		if err := m.site.Lab.VMPrimary(m.VM, netip.PrefixFrom(m.Primary.Addresses[i], p.Bits()), p.Addr().Next()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure writes the VM's configuration file.
+func (m *Machine) configure() error {
+	for _, d := range []string{"run", "state", "overlay"} {
+		if err := os.MkdirAll(filepath.Join(m.Dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	more := ""
+	if m.site.Dialect == cloud.File {
+		more = "\n  file: " + m.DocumentFile()
+	}
+	if m.site.DetachAfter > 0 {
+		more += "\n  detach_after: " + m.site.DetachAfter.String()
+	}
+	return m.WriteConfig(fmt.Sprintf("metadata:\n  provider: %s\n  poll: %s\n  overlay: %s%s\nhttp: \"\"\nruntime_dir: %s\nstate_dir: %s\n%s",
+		m.site.Dialect, cmp.Or(m.site.Poll, defaultPoll), filepath.Join(m.Dir, "overlay"), more,
+		filepath.Join(m.Dir, "run"), filepath.Join(m.Dir, "state"), m.site.Config))
+}
+
+// ConfigFile is the VM's configuration file.
+func (m *Machine) ConfigFile() string { return filepath.Join(m.Dir, "enid.yaml") }
+
+// DocumentFile is the interfaces document of the file provider.
+func (m *Machine) DocumentFile() string { return filepath.Join(m.Dir, "interfaces.yaml") }
+
+// WriteConfig replaces the configuration file in one step.
+func (m *Machine) WriteConfig(text string) error { return replace(m.ConfigFile(), []byte(text)) }
+
+func replace(file string, data []byte) error {
+	if err := os.WriteFile(file+".new", data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// WriteDocument writes the interfaces document of the file provider as the cloud has it.
+func (m *Machine) WriteDocument() error {
+	data, err := m.site.Cloud.Document(m.Instance)
+	if err != nil {
+		return err
+	}
+	return replace(m.DocumentFile(), data)
+}
+
+// follow does to the VM what the cloud did to its instance.
+func (m *Machine) follow(e cloud.Event) error {
+	var err error
+	switch e.Kind {
+	case cloud.Attached:
+		if !m.site.followsByHand() {
+			err = m.Plug(e.ENI)
+		}
+	case cloud.Detached:
+		if !m.site.followsByHand() {
+			err = m.Unplug(e.ENI.MAC)
+		}
+	case cloud.Addresses:
+		// A released address stays allowed on its own port: the VM learns of the release only
+		// after the cloud, and what matters is that nothing leaves by another port.
+		err = m.site.Lab.SetAllowed(e.ENI.MAC, m.everAllowed(e.ENI))
+	}
+	if err == nil && m.site.Dialect == cloud.File {
+		err = m.WriteDocument()
+	}
+	return err
+}
+
+func (m *Machine) kill() {
+	for _, d := range m.daemons {
+		if !d.Ended() {
+			d.Kill()
+		}
+	}
+}

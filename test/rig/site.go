@@ -1,0 +1,197 @@
+// Package rig puts a simulated cloud, a laboratory and the built enid together: virtual
+// machines whose ENIs come and go as the cloud says. Tests, the demo and enid-lab up drive it.
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"enid/metadata"
+	"enid/test/cloud"
+	"enid/test/lab"
+)
+
+// Options say what kind of cloud and VMs to make.
+type Options struct {
+	Dialect cloud.Dialect
+	Enid    string // the built binary
+	IPv6    bool
+	Poll    time.Duration // 0: one second
+	// DetachAfter is the setting of that name, 0: enid's own.
+	DetachAfter time.Duration
+	Config      string // more lines of configuration
+	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
+	PrimarySecondary int
+}
+
+// Site is a cloud with its fabric, and a VM for each of the cloud's instances.
+type Site struct {
+	Options
+	Lab   *lab.Lab
+	Cloud *cloud.Cloud
+	// Booted is called with every VM that has come up, its primary ENI configured as by DHCP. enid does not run
+	// yet. It may be nil, and is set before the first instance is made.
+	Booted func(*Machine) error
+
+	server *http.Server
+
+	mu       sync.Mutex
+	subnets  map[string]*lab.Subnet
+	machines map[string]*Machine // by instance
+	err      error               // of what happened in answer to a cloud event
+	byHand   bool                // the laboratory's NICs do not follow the cloud
+}
+
+// metadataPort is where the fabric serves the metadata at 169.254.169.254.
+const metadataPort = 80
+
+// NewSite makes a site for a cloud: the fabric, a host outside, metadata. Whatever the cloud has
+// already appears in it, then it follows the cloud.
+func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
+	l, err := lab.New()
+	if err != nil {
+		return nil, err
+	}
+	s := &Site{Options: o, Lab: l, Cloud: c, subnets: map[string]*lab.Subnet{}, machines: map[string]*Machine{}}
+	if err := s.serve(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	c.Subscribe(s.follow)
+	return s, nil
+}
+
+// serve answers metadata requests in the fabric.
+func (s *Site) serve() error {
+	if s.Dialect == cloud.File {
+		return nil
+	}
+	listener, err := s.Lab.MetadataListener(metadataPort)
+	if err != nil {
+		return err
+	}
+	s.server = &http.Server{Handler: s.Cloud.HandlerByClient(s.Dialect), ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.server.Serve(listener) }()
+	return nil
+}
+
+// Subnet is one of the cloud's subnets in the laboratory, nil for one that no ENI was ever attached in.
+func (s *Site) Subnet(id string) *lab.Subnet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subnets[id]
+}
+
+// AddSubnet makes a subnet with its gateway and a neighbour in it, if it is not there yet.
+func (s *Site) AddSubnet(id string, prefixes ...netip.Prefix) (*lab.Subnet, error) {
+	if there := s.Subnet(id); there != nil {
+		return there, nil
+	}
+	made, err := s.Lab.Subnet(id, prefixes...)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subnets[id] = made
+	return made, nil
+}
+
+// Machine is the VM of an instance, nil for none.
+func (s *Site) Machine(instance string) *Machine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.machines[instance]
+}
+
+// Err is what went wrong while the laboratory followed the cloud.
+func (s *Site) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// NICsByHand makes NICs come and go by Plug and Unplug alone, or by the cloud again.
+func (s *Site) NICsByHand(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byHand = on
+}
+
+// follow makes the laboratory do what the cloud did: boot and end VMs, plug, unplug, let addresses through.
+func (s *Site) follow(e cloud.Event) {
+	err := s.do(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = errors.Join(s.err, err)
+}
+
+func (s *Site) do(e cloud.Event) error {
+	m := s.Machine(e.Instance)
+	switch {
+	case m == nil && e.Kind == cloud.Attached && e.ENI.Primary:
+		return s.boot(e)
+	case m == nil:
+		return fmt.Errorf("ENI %s: instance %s has no VM", e.ENI.ID, e.Instance)
+	case e.Kind == cloud.Detached && e.ENI.Primary:
+		return s.end(m)
+	}
+	return m.follow(e)
+}
+
+// boot makes the VM of a new instance, its primary ENI configured as DHCP would do it.
+func (s *Site) boot(e cloud.Event) error {
+	dir, err := os.MkdirTemp("", "enid-rig")
+	if err != nil {
+		return err
+	}
+	m := &Machine{site: s, Instance: e.Instance, Dir: dir, Primary: e.ENI, allowed: map[metadata.MAC][]netip.Prefix{}}
+	if m.VM, err = s.Lab.VM(e.Instance); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.machines[e.Instance] = m
+	s.mu.Unlock()
+	if err := errors.Join(m.Plug(e.ENI), m.dhcp(), m.configure()); err != nil {
+		return err
+	}
+	if s.Dialect == cloud.File {
+		if err := m.WriteDocument(); err != nil {
+			return err
+		}
+	}
+	if s.Booted != nil {
+		return s.Booted(m)
+	}
+	return nil
+}
+
+// end stops the VM of an instance that was terminated.
+func (s *Site) end(m *Machine) error {
+	s.mu.Lock()
+	delete(s.machines, m.Instance)
+	s.mu.Unlock()
+	m.kill()
+	return errors.Join(m.Unplug(m.Primary.MAC), os.RemoveAll(m.Dir))
+}
+
+// Close stops every enid and removes everything.
+func (s *Site) Close() error {
+	s.mu.Lock()
+	machines := s.machines
+	s.machines = map[string]*Machine{}
+	s.mu.Unlock()
+	if s.server != nil {
+		_ = s.server.Close()
+	}
+	var errs []error
+	for _, m := range machines {
+		m.kill()
+		errs = append(errs, os.RemoveAll(m.Dir))
+	}
+	return errors.Join(append(errs, s.Lab.Close())...)
+}
