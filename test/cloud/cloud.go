@@ -7,20 +7,10 @@
 package cloud
 
 import (
-	"errors"
-	"net/netip"
+	"maps"
 	"slices"
 	"sync"
 	"time"
-)
-
-// The kinds of refusal. Every error of a Cloud's methods wraps one of them, and
-// then nothing has changed.
-var (
-	ErrNotFound     = errors.New("not found")
-	ErrInvalid      = errors.New("invalid argument")
-	ErrConflict     = errors.New("already in use")
-	ErrPrecondition = errors.New("not allowed now")
 )
 
 // EventKind says what happened to an attached ENI.
@@ -30,8 +20,11 @@ type EventKind string
 const (
 	Attached  EventKind = "attached"
 	Detached  EventKind = "detached"
-	Addresses EventKind = "addresses" // addresses, delegated prefixes, public addresses or MTU
+	Addresses EventKind = "addresses" // addresses, delegated prefixes, public addresses, security groups or MTU
 )
+
+// settings is what the metadata shows and no subscriber is told.
+const settings EventKind = "settings"
 
 // Event is a change of an attached ENI. ENI is its new state, or for Detached
 // the state that it left.
@@ -41,44 +34,58 @@ type Event struct {
 	ENI      ENI
 }
 
-// Cloud is one region with one VPC. Make it with New. All methods may be called
-// from several goroutines.
+// Cloud is one region. Make it with New or Open. All methods may be called from
+// several goroutines.
 type Cloud struct {
 	mu        sync.Mutex
+	vpcs      map[string]VPC
 	subnets   map[string]Subnet
 	enis      map[string]*ENI
-	holders   map[netip.Addr]string   // the ENI that has an address
-	blocks    map[netip.Prefix]string // the ENI that a prefix is delegated to
+	eips      map[string]ElasticIP
+	holders   map[spot]string  // the ENI that has an address
+	blocks    map[block]string // the ENI that a prefix is delegated to
 	instances map[string]*instance
-	made      int // ENIs made so far: ids and MACs are counted, so that tests can foretell them
+	made      map[string]int // made so far, by kind: ids and MACs are counted
+	quotas    map[string]int
+
+	file        string // where the state is kept, or "": nowhere
+	stored      []byte // what the file says
+	attachDelay time.Duration
 
 	delay       time.Duration
 	propagation Propagation
 	faults      map[string]*Fault // by instance, "" for all
 	tokenless   bool
 	style       JDStyle
+	roles       map[string]func(string) string // by instance, "" for all others
 
 	subscribers []func(Event)
 	pending     []Event
-	delivery    sync.Mutex // keeps events in the order of the changes; taken before mu
+	// following is held while a change is made and followed, so that events come in the order of the changes, and
+	// nobody is told by metadata or OpenAPI what the fabric does not know yet. It is taken before mu.
+	following sync.RWMutex
 }
 
-// New is a cloud with nothing in it. Its metadata shows changes at once, the
+// New is a cloud with nothing in it but DefaultVPC, kept in memory only. Its metadata shows changes at once, the
 // ec2 dialect requires a token, and the jdcloud dialect has the zero JDStyle.
 func New() *Cloud {
 	return &Cloud{
+		vpcs:      map[string]VPC{DefaultVPC: {ID: DefaultVPC, Name: "default"}},
 		subnets:   map[string]Subnet{},
 		enis:      map[string]*ENI{},
-		holders:   map[netip.Addr]string{},
-		blocks:    map[netip.Prefix]string{},
+		eips:      map[string]ElasticIP{},
+		holders:   map[spot]string{},
+		blocks:    map[block]string{},
 		instances: map[string]*instance{},
+		made:      map[string]int{},
+		quotas:    maps.Clone(defaultQuotas),
 		faults:    map[string]*Fault{},
 	}
 }
 
 // Subscribe has f called after every change of an attached ENI, in the order of
-// the changes, before the method that made the change returns. f may read the
-// cloud and must not change it.
+// the changes, before the method that made the change returns; for what takes
+// time (SetAttachDelay), when it is done. f may read the cloud and must not change it.
 func (c *Cloud) Subscribe(f func(Event)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,13 +93,20 @@ func (c *Cloud) Subscribe(f func(Event)) {
 }
 
 // change runs one operation whole or not at all: f checks everything before it
-// touches anything, and returns what happened to attached ENIs.
+// touches anything, and returns what happened to attached ENIs. A change that
+// cannot be stored is undone.
 func (c *Cloud) change(f func() ([]Event, error)) error {
+	c.following.Lock()
+	defer c.following.Unlock()
 	c.mu.Lock()
+	before := maps.Clone(c.instances)
 	events, err := f()
 	if err == nil {
+		err = c.store(before)
+	}
+	if err == nil {
 		c.remember(events)
-		c.pending = append(c.pending, events...)
+		c.pending = append(c.pending, slices.DeleteFunc(events, func(e Event) bool { return e.Kind == settings })...)
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -102,21 +116,31 @@ func (c *Cloud) change(f func() ([]Event, error)) error {
 	return nil
 }
 
+// Settled runs read, which asks the cloud and does not change it, when every change is followed by all subscribers.
+func (c *Cloud) Settled(read func()) {
+	c.following.RLock()
+	defer c.following.RUnlock()
+	read()
+}
+
 // remember puts one record into the history of every instance concerned, so
 // that one operation is seen in one step.
 func (c *Cloud) remember(events []Event) {
 	var done []string
 	for _, e := range events {
-		if !slices.Contains(done, e.Instance) {
-			done = append(done, e.Instance)
-			c.record(c.instances[e.Instance])
+		if slices.Contains(done, e.Instance) {
+			continue
+		}
+		done = append(done, e.Instance)
+		if in, there := c.instances[e.Instance]; there {
+			c.record(in)
+		} else {
+			delete(c.faults, e.Instance)
 		}
 	}
 }
 
 func (c *Cloud) deliver() {
-	c.delivery.Lock()
-	defer c.delivery.Unlock()
 	c.mu.Lock()
 	events, subscribers := c.pending, slices.Clone(c.subscribers)
 	c.pending = nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,26 +39,28 @@ type documentENI struct {
 // file provider, or an overlay, should hold. It follows the delay, not the
 // steps of propagation and not the faults.
 func (c *Cloud) Document(instance string) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	enis, err := c.shown(instance)
 	if err != nil {
 		return nil, err
 	}
-	return encodeYAML(enis), nil
+	return c.encodeYAML(enis), nil
 }
 
 // DocumentJSON is Document in JSON.
 func (c *Cloud) DocumentJSON(instance string) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	enis, err := c.shown(instance)
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(documentOf(enis), "", "  ")
+	b, err := json.MarshalIndent(c.documentOf(enis), "", "  ")
 	return append(b, '\n'), err
 }
 
 func (c *Cloud) shown(instance string) ([]ENI, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	in, err := c.instance(instance)
 	if err != nil {
 		return nil, fmt.Errorf("interfaces document of instance %q: %w", instance, err)
@@ -66,24 +69,35 @@ func (c *Cloud) shown(instance string) ([]ENI, error) {
 	return in.history[0].enis, nil
 }
 
-func encodeYAML(enis []ENI) []byte {
-	b, err := yaml.Marshal(documentOf(enis))
+func (c *Cloud) encodeYAML(enis []ENI) []byte {
+	b, err := yaml.Marshal(c.documentOf(enis))
 	if err != nil {
 		panic(fmt.Sprintf("a document of strings and numbers cannot fail to encode: %v", err))
 	}
 	return b
 }
 
-func documentOf(enis []ENI) document {
+func (c *Cloud) documentOf(enis []ENI) document {
 	d := document{Interfaces: []documentENI{}}
 	for _, e := range enis {
 		d.Interfaces = append(d.Interfaces, documentENI{
 			MAC: quoted(e.MAC.String()), ID: e.ID, Primary: e.Primary, MTU: e.MTU,
-			Subnets: texts(e.Subnets), Gateway: e.Gateway.String(),
+			Subnets: texts(c.documentRanges(e)), Gateway: e.Gateway.String(),
 			Addresses: quotedTexts(e.Addresses), Prefixes: texts(e.Prefixes), Public: publicTexts(e.Public),
 		})
 	}
 	return d
+}
+
+// documentRanges are the ENI's subnets: its own, then those of its other addresses.
+func (c *Cloud) documentRanges(e ENI) []netip.Prefix {
+	out := slices.Clone(e.Subnets)
+	for _, a := range e.Addresses {
+		if p, ok := c.subnets[e.AddressSubnets[a]].of(a); ok && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func texts[T fmt.Stringer](values []T) []string {

@@ -3,17 +3,63 @@ package cloud
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
+// The values of Instance.Status. Starting and stopping are seen where operations
+// take time (SetAttachDelay).
+const (
+	Running  = "running"
+	Stopped  = "stopped"
+	Starting = "starting"
+	Stopping = "stopping"
+)
+
+// Instance is a VM at an instant.
+type Instance struct {
+	ID, Name    string
+	VPC, Subnet string // of its primary ENI
+	AZ          string // availability zone
+	Status      string // Running, Stopped, Starting or Stopping
+	VCPU        int
+	NICLimit    int    // how many ENIs it may have, the primary included
+	Task        string // the operation that is under way, or "": none
+}
+
+// InstanceOptions are the choices in making an instance; only Subnet has no default.
+type InstanceOptions struct {
+	ID      string // "": chosen by the cloud
+	Name    string // "": the id
+	Subnet  string
+	AZ      string // "": DefaultAZ
+	VCPU    int    // 0: 2
+	Primary ENIOptions
+}
+
+// DefaultAZ is the availability zone of instances that name none.
+const DefaultAZ = "cn-north-1c"
+
+// NICLimit is how many ENIs an instance may have, the primary included: 2 with up to
+// 2 vCPUs, 4 with up to 8, otherwise 8 (JD Cloud's manual, "Attach ENI").
+func NICLimit(vcpu int) int {
+	switch {
+	case vcpu <= 2:
+		return 2
+	case vcpu <= 8:
+		return 4
+	default:
+		return 8
+	}
+}
+
 // instance is a VM: what it is, what its metadata shows of it, and who asked.
 type instance struct {
-	id     string
-	custom map[string]string // custom metadata, by key in lower case
-	auto   bool              // the cloud keeps the custom key enid
+	id, name, az, status string
+	vcpu                 int
+	task                 task
+	custom               map[string]string // custom metadata, by key in lower case
+	auto                 bool              // the cloud keeps the custom key enid
 
 	history  []record            // [0] is shown; the later ones wait for the delay
 	progress map[string]progress // of ENIs that were shown after the instance was made, by id
@@ -23,67 +69,135 @@ type instance struct {
 	tokens   map[string]time.Time // ec2: the instant at which each expires
 }
 
-// CreateInstance makes an instance together with its primary ENI, and returns that.
+func newInstance(id string) *instance {
+	return &instance{
+		id: id, status: Running, custom: map[string]string{}, progress: map[string]progress{},
+		requests: map[Request]int{}, tokens: map[string]time.Time{},
+	}
+}
+
+// CreateInstance makes an instance of 16 vCPUs, and so of 8 ENIs at most, together
+// with its primary ENI, and returns that.
 func (c *Cloud) CreateInstance(id, subnetID string, o ENIOptions) (primary ENI, err error) {
-	err = c.change(func() ([]Event, error) {
-		if _, taken := c.instances[id]; taken || id == "" {
-			return nil, fmt.Errorf("create instance %q: id: %w: choose one that is new and not empty", id, ErrConflict)
-		}
-		made, events, err := c.create(subnetID, o)
-		if err != nil {
-			return nil, fmt.Errorf("create instance %q: primary ENI in subnet %q: %w", id, subnetID, err)
-		}
-		c.instances[id] = &instance{
-			id: id, custom: map[string]string{}, progress: map[string]progress{},
-			requests: map[Request]int{}, tokens: map[string]time.Time{},
-		}
-		e := c.enis[made.ID]
-		e.Instance, e.Primary = id, true
-		primary = e.Clone()
-		return append(events, Event{Attached, id, e.Clone()}), nil
-	})
+	if id == "" {
+		return ENI{}, fmt.Errorf("create instance %q: %w: choose an id that is new and not empty", id, used("instanceId"))
+	}
+	_, primary, err = c.run(InstanceOptions{ID: id, Subnet: subnetID, VCPU: 16, Primary: o})
 	return primary, err
 }
 
-// Attach plugs an ENI into an instance, at the lowest free index.
-func (c *Cloud) Attach(instance, eni string) error {
+// RunInstance makes an instance together with its primary ENI, and starts it.
+func (c *Cloud) RunInstance(o InstanceOptions) (Instance, error) {
+	made, _, err := c.run(o)
+	return made, err
+}
+
+func (c *Cloud) run(o InstanceOptions) (made Instance, primary ENI, err error) {
+	err = c.change(func() ([]Event, error) {
+		if _, taken := c.instances[o.ID]; taken {
+			return nil, fmt.Errorf("create instance %q: %w: choose an id that is new", o.ID, used("instanceId"))
+		}
+		if o.VCPU < 0 {
+			return nil, fmt.Errorf("create instance %q: %w", o.ID, invalid("%d vCPUs: want at least one", o.VCPU))
+		}
+		first, events, err := c.create(o.Subnet, o.Primary)
+		if err != nil {
+			return nil, fmt.Errorf("create instance %q: primary ENI in subnet %q: %w", o.ID, o.Subnet, err)
+		}
+		if o.ID == "" {
+			o.ID = newID(c.made, "i", c.instances)
+		}
+		in := newInstance(o.ID)
+		in.name, in.az, in.vcpu = cmp.Or(o.Name, o.ID), cmp.Or(o.AZ, DefaultAZ), cmp.Or(o.VCPU, 2)
+		c.instances[in.id] = in
+		e := c.enis[first.ID]
+		e.Instance, e.Primary, e.AutoDelete = in.id, true, true
+		made, primary = c.describe(in), e.Clone()
+		return append(events, Event{Attached, in.id, e.Clone()}), nil
+	})
+	return made, primary, err
+}
+
+// Start starts a stopped instance.
+func (c *Cloud) Start(id string) error { return c.switchTo(id, taskStart, Stopped, Starting) }
+
+// Stop stops a running instance. Its ENIs stay attached.
+func (c *Cloud) Stop(id string) error { return c.switchTo(id, taskStop, Running, Stopping) }
+
+func (c *Cloud) switchTo(id, kind, from, meanwhile string) error {
 	return c.change(func() ([]Event, error) {
-		_, e, err := c.pair(instance, eni)
-		if err == nil && e.Instance != "" {
-			err = fmt.Errorf("%w: it is attached to instance %s; detach it first", ErrPrecondition, e.Instance)
+		in, err := c.instance(id)
+		if err == nil {
+			err = in.idle()
+		}
+		if err == nil && in.status != from {
+			err = fmt.Errorf("%w: want %s", wrongStatus(in), from)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("attach ENI %q to instance %q: %w", eni, instance, err)
+			return nil, fmt.Errorf("%s %q: %w", kind, id, err)
 		}
-		e.Index = 0
-		for _, other := range c.attached(instance) {
-			if other.Index == e.Index {
-				e.Index++
-			}
-		}
-		e.Instance = instance
-		return []Event{{Attached, instance, e.Clone()}}, nil
+		in.status = meanwhile
+		return c.begin(in, task{Kind: kind}), nil
 	})
 }
 
-// Detach unplugs a secondary ENI. It keeps its MAC and its addresses.
-func (c *Cloud) Detach(instance, eni string) error {
+// Terminate deletes an instance, its primary ENI and those that are set to go
+// with it; its other ENIs are detached.
+func (c *Cloud) Terminate(id string) error {
 	return c.change(func() ([]Event, error) {
-		_, e, err := c.pair(instance, eni)
-		switch {
-		case err != nil:
-		case e.Instance != instance:
-			err = fmt.Errorf("%w: it is attached to %q", ErrPrecondition, e.Instance)
-		case e.Primary:
-			err = fmt.Errorf("%w: the primary ENI lives and dies with its instance", ErrPrecondition)
+		in, err := c.instance(id)
+		if err == nil {
+			err = in.idle()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("detach ENI %q from instance %q: %w", eni, instance, err)
+			return nil, fmt.Errorf("terminate instance %q: %w", id, err)
 		}
-		left := e.Clone()
-		e.Instance, e.Index = "", 0
-		return []Event{{Detached, instance, left}}, nil
+		var events []Event
+		for _, left := range slices.Backward(c.attached(id)) { // the primary last
+			events = append(events, Event{Detached, id, left})
+			e := c.enis[left.ID]
+			e.Instance, e.Index = "", 0
+			if e.AutoDelete {
+				c.remove(e)
+			}
+		}
+		delete(c.instances, id)
+		return events, nil
 	})
+}
+
+// Instances are all instances, by id.
+func (c *Cloud) Instances() []Instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]Instance, 0, len(c.instances))
+	for _, in := range sorted(c.instances) {
+		out = append(out, c.describe(in))
+	}
+	return out
+}
+
+// DescribeInstance is the state of one instance.
+func (c *Cloud) DescribeInstance(id string) (Instance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in, err := c.instance(id)
+	if err != nil {
+		return Instance{}, fmt.Errorf("describe instance %q: %w", id, err)
+	}
+	return c.describe(in), nil
+}
+
+func (c *Cloud) describe(in *instance) Instance {
+	out := Instance{
+		ID: in.id, Name: in.name, AZ: in.az, Status: in.status, VCPU: in.vcpu, NICLimit: NICLimit(in.vcpu), Task: in.task.Kind,
+	}
+	for _, e := range c.enis {
+		if e.Primary && e.Instance == in.id {
+			out.VPC, out.Subnet = e.VPC, e.SubnetID
+		}
+	}
+	return out
 }
 
 // Describe is the state of an instance's ENIs by index, whatever its metadata
@@ -105,75 +219,9 @@ func (c *Cloud) attached(instance string) []ENI {
 	return out
 }
 
-func (c *Cloud) pair(instance, eni string) (*instance, *ENI, error) {
-	in, err := c.instance(instance)
-	if err != nil {
-		return nil, nil, err
-	}
-	e, err := c.eni(eni)
-	return in, e, err
-}
-
 func (c *Cloud) instance(id string) (*instance, error) {
 	if in, ok := c.instances[id]; ok {
 		return in, nil
 	}
-	return nil, fmt.Errorf("instance: %w: create it first", ErrNotFound)
-}
-
-// The limits of custom metadata on JD Cloud.
-const (
-	maxCustomPairs = 40
-	maxCustomKey   = 256
-	maxCustomValue = 16 << 10
-)
-
-// SetCustom sets a key of the instance's custom metadata, which the jdcloud
-// dialect shows; an empty value removes it. Keys know no case. JD Cloud ignores
-// keys that end in "-": here they are an error.
-func (c *Cloud) SetCustom(instance, key, value string) error {
-	return c.change(func() ([]Event, error) {
-		in, err := c.instance(instance)
-		if err == nil {
-			err = checkCustom(in, key, value)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("set custom metadata %q of instance %q: %w", key, instance, err)
-		}
-		in.custom = maps.Clone(in.custom)
-		in.custom[strings.ToLower(key)] = value
-		if value == "" {
-			delete(in.custom, strings.ToLower(key))
-		}
-		c.record(in)
-		return nil, nil
-	})
-}
-
-func checkCustom(in *instance, key, value string) error {
-	_, there := in.custom[strings.ToLower(key)]
-	switch {
-	case key == "" || len(key) > maxCustomKey || strings.HasSuffix(key, "-") || strings.Contains(key, "/"):
-		return fmt.Errorf("key: %w: want 1 to %d characters, no slash, no dash at the end", ErrInvalid, maxCustomKey)
-	case len(value) > maxCustomValue:
-		return fmt.Errorf("value of %d bytes: %w: want %d at most", len(value), ErrInvalid, maxCustomValue)
-	case !there && len(in.custom) == maxCustomPairs:
-		return fmt.Errorf("%w: an instance has %d pairs at most; remove one", ErrPrecondition, maxCustomPairs)
-	}
-	return nil
-}
-
-// AutoCustom has the cloud keep the custom key enid equal to the instance's
-// interfaces document, as an operator's automation would. It goes before a
-// value set by hand, and is seen after the same delay as every change.
-func (c *Cloud) AutoCustom(instance string, on bool) error {
-	return c.change(func() ([]Event, error) {
-		in, err := c.instance(instance)
-		if err != nil {
-			return nil, fmt.Errorf("keep custom metadata of instance %q: %w", instance, err)
-		}
-		in.auto = on
-		c.record(in)
-		return nil, nil
-	})
+	return nil, fmt.Errorf("%w: create the instance first", notFound("instanceId"))
 }

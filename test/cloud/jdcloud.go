@@ -72,10 +72,11 @@ func (s JDStyle) tree(v view) node {
 	kids := []node{
 		dir("attributes", s.scalar("hostname", hostname(v.primary)), dir("customdata", lazyDir("custom-metadata", custom))),
 		lazyDir("network", network),
-		dir("placement", s.scalar("region", "cn-north-1"), s.scalar("availability-zone", "cn-north-1c")),
+		dir("placement", s.scalar("region", "cn-north-1"), s.scalar("availability-zone", v.az)),
 		dir("image", s.scalar("image-id", "img-ix4782iy3c"), s.scalar("os-type", "linux")),
+		v.iam(),
 		s.scalar("description", ""),
-		s.scalar("instance-name", v.instance),
+		s.scalar("instance-name", v.name),
 		s.scalar("instance-type", "g.n3.large"),
 		s.scalar("instance-id", v.instance),
 		s.scalar("pin", "enid-lab"),
@@ -112,7 +113,7 @@ func (s JDStyle) keys(e ENI) []node {
 		s.scalar("mac", e.MAC.String()),
 		s.scalar("network-interface-id", e.ID),
 		s.scalar("subnet-id", e.SubnetID),
-		leaf("security-group-ids", jsonText([]string{securityGroup})),
+		leaf("security-group-ids", jsonText(e.SecurityGroups)),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"enid/metadata"
 	"enid/test/cloud"
@@ -41,9 +42,12 @@ func TestSubnetRules(t *testing.T) {
 
 func TestCreateENI(t *testing.T) {
 	c, primary := small(t)
+	primary.Created = time.Time{}
 	compare(t, cloud.ENI{
 		ID: "port-a2uv000001", MAC: metadata.MAC{2, 0x29, 0x96, 0x8f, 0, 1}, SubnetID: "subnet-a",
-		Subnets: []netip.Prefix{prefix("10.0.0.0/24"), prefix("2001:db8:0:a::/64")}, Gateway: addr("10.0.0.1"),
+		VPC: cloud.DefaultVPC, SecurityGroups: []string{"sg-wx0ivn0001"}, SanityCheck: true, AutoDelete: true,
+		AddressSubnets: map[netip.Addr]string{},
+		Subnets:        []netip.Prefix{prefix("10.0.0.0/24"), prefix("2001:db8:0:a::/64")}, Gateway: addr("10.0.0.1"),
 		Instance: "i-1", Primary: true, Addresses: addrs("10.0.0.3"), Public: map[netip.Addr]netip.Addr{},
 	}, primary)
 
@@ -105,7 +109,7 @@ func TestInstanceRules(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", tt.name, tt.err, tt.want)
 		}
 	}
-	compare(t, `attach ENI "port-a2uv000002" to instance "i-2": not allowed now: it is attached to instance i-1; detach it first`,
+	compare(t, `attach ENI "port-a2uv000002" to instance "i-2": NetworkInterface has been attached on other device: it is attached to instance i-1; detach it first`,
 		c.Attach("i-2", e.ID).Error())
 
 	// An ENI that moves keeps its MAC and addresses, and frees its index.
@@ -151,7 +155,7 @@ func TestAddressLimit(t *testing.T) {
 	value(c.AssignCount(primary.ID, 20))(t)
 	must(t, c.Assign(primary.ID, addr("2001:db8:0:a::99"))) // IPv6 does not count
 	_, err := c.AssignCount(primary.ID, 1)
-	compare(t, `assign 1 addresses to ENI "port-a2uv000001": 22 IPv4 addresses: not allowed now: an ENI has 21 at most, its primary included`, err.Error())
+	compare(t, `assign 1 addresses to ENI "port-a2uv000001": SecondaryIp quota limit exceeded: 21 secondary IPv4 addresses, and an ENI has 20 at most`, err.Error())
 	compare(t, 22, len(c.Describe("i-1")[0].Addresses))
 
 	must(t, c.CreateSubnet(cloud.Subnet{ID: "subnet-c", IPv4: prefix("10.0.2.0/28")}))

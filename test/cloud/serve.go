@@ -19,12 +19,8 @@ const (
 	File    Dialect = "file"
 )
 
-// What this model has only one of.
-const (
-	securityGroup = "sg-wx0ivn0001"
-	vpcID         = "vpc-z9r3000001"
-	ownerID       = "123456789012"
-)
+// ownerID is the only account of this model.
+const ownerID = "123456789012"
 
 // Handler is the metadata service as the instance sees it. The instance may be
 // made later; until then the answer is 404.
@@ -34,7 +30,8 @@ func (c *Cloud) Handler(instance string, d Dialect) http.Handler {
 
 // HandlerByClient is the metadata service for all instances behind one
 // listener: the client is the instance one of whose ENIs has the client's
-// source address as the primary address of its family. Others get 403.
+// source address as the primary address of its family. Others get 403, also
+// where two VPCs have the address: give each of their instances a Handler.
 func (c *Cloud) HandlerByClient(d Dialect) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		instance, err := c.client(r.RemoteAddr)
@@ -54,11 +51,20 @@ func (c *Cloud) client(remote string) (instance string, err error) {
 	a := from.Addr().Unmap().WithZone("")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.enis[c.holders[a]]
-	if !ok || e.Instance == "" || firstOfFamily(*e, a) != a {
+	for vpc := range c.vpcs {
+		e, ok := c.enis[c.holders[spot{vpc, a}]]
+		switch {
+		case !ok || e.Instance == "" || firstOfFamily(*e, a) != a:
+		case instance != "":
+			return "", fmt.Errorf("client %s is an instance in more than one VPC: serve each by itself", a)
+		default:
+			instance = e.Instance
+		}
+	}
+	if instance == "" {
 		return "", fmt.Errorf("client %s has the primary address of no attached ENI: ask from one", a)
 	}
-	return e.Instance, nil
+	return instance, nil
 }
 
 func firstOfFamily(e ENI, a netip.Addr) netip.Addr {
@@ -112,7 +118,9 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, instance string, d
 		return
 	}
 	// After the fault's latency, so that the answer is that of the moment.
-	c.answer(instance, d, f, r).write(w, f)
+	var res response
+	c.Settled(func() { res = c.answer(instance, d, f, r) })
+	res.write(w, f)
 }
 
 // admit counts the request and picks the fault that it meets.

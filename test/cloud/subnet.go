@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,7 +12,9 @@ import (
 // never assigned (JD Cloud's rule, here for both families).
 type Subnet struct {
 	ID   string
-	IPv4 netip.Prefix // /16 to /28
+	Name string
+	VPC  string       // "": DefaultVPC
+	IPv4 netip.Prefix // /16 to /28, in one of the private ranges
 	IPv6 netip.Prefix // a /64, or zero: none
 }
 
@@ -39,33 +42,77 @@ func (s Subnet) of(a netip.Addr) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// CreateSubnet adds a subnet. It must not overlap another: there is one VPC.
+// CreateSubnet adds a subnet with a chosen id. It must not overlap another of its VPC.
 func (c *Cloud) CreateSubnet(s Subnet) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.checkSubnet(s); err != nil {
-		return fmt.Errorf("create subnet %q: %w", s.ID, err)
+	if s.ID == "" {
+		return fmt.Errorf("create subnet %q: %w: choose an id that is new and not empty", s.Name, used("subnetId"))
 	}
-	c.subnets[s.ID] = s
-	return nil
+	_, err := c.AddSubnet(s)
+	return err
+}
+
+// AddSubnet is CreateSubnet where an empty id is chosen by the cloud.
+func (c *Cloud) AddSubnet(s Subnet) (made Subnet, err error) {
+	err = c.change(func() ([]Event, error) {
+		s.VPC = cmp.Or(s.VPC, DefaultVPC)
+		if err := c.checkSubnet(s); err != nil {
+			return nil, fmt.Errorf("create subnet %q: %w", cmp.Or(s.ID, s.Name), err)
+		}
+		if s.ID == "" {
+			s.ID = newID(c.made, "subnet", c.subnets)
+		}
+		c.subnets[s.ID], made = s, s
+		return nil, nil
+	})
+	return made, err
 }
 
 func (c *Cloud) checkSubnet(s Subnet) error {
-	if _, taken := c.subnets[s.ID]; taken || s.ID == "" {
-		return fmt.Errorf("id: %w: choose one that is new and not empty", ErrConflict)
+	if _, taken := c.subnets[s.ID]; taken {
+		return fmt.Errorf("%w: choose an id that is new", used("subnetId"))
 	}
-	if !s.IPv4.Addr().Is4() || s.IPv4.Bits() < 16 || s.IPv4.Bits() > 28 || s.IPv4 != s.IPv4.Masked() {
-		return fmt.Errorf("IPv4 prefix %s: %w: want /16 to /28 without host bits", s.IPv4, ErrInvalid)
+	vpc, ok := c.vpcs[s.VPC]
+	switch {
+	case !ok:
+		return fmt.Errorf("VPC %q: %w: create it first", s.VPC, notFound("vpcId"))
+	case !isPrivate(s.IPv4):
+		return invalid("IPv4 range %s: want /16 to /28 without host bits in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", s.IPv4)
+	case vpc.CIDR.IsValid() && !within(s.IPv4, vpc.CIDR):
+		return invalid("IPv4 range %s: want one inside the VPC's %s", s.IPv4, vpc.CIDR)
+	case s.IPv6 != (netip.Prefix{}) && (!s.IPv6.Addr().Is6() || s.IPv6.Bits() != 64 || s.IPv6 != s.IPv6.Masked()):
+		return invalid("IPv6 range %s: want a /64 without host bits", s.IPv6)
 	}
-	if s.IPv6 != (netip.Prefix{}) && (!s.IPv6.Addr().Is6() || s.IPv6.Bits() != 64 || s.IPv6 != s.IPv6.Masked()) {
-		return fmt.Errorf("IPv6 prefix %s: %w: want a /64 without host bits", s.IPv6, ErrInvalid)
-	}
-	for _, other := range c.subnets {
-		if other.IPv4.Overlaps(s.IPv4) || other.IPv6.Overlaps(s.IPv6) {
-			return fmt.Errorf("%w: it overlaps subnet %s; choose another range", ErrConflict, other.ID)
+	for _, other := range sorted(c.subnets) {
+		if other.VPC == s.VPC && (other.IPv4.Overlaps(s.IPv4) || other.IPv6.Overlaps(s.IPv6)) {
+			return conflict("Subnet overlaps '%s': choose another range", other.ID)
 		}
 	}
-	return nil
+	return c.checkQuota(QuotaSubnet, s.VPC)
+}
+
+// Subnets are all subnets, by id.
+func (c *Cloud) Subnets() []Subnet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return sorted(c.subnets)
+}
+
+// DescribeSubnet is one subnet.
+func (c *Cloud) DescribeSubnet(id string) (Subnet, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.subnet(id)
+	if err != nil {
+		return s, fmt.Errorf("describe subnet %q: %w", id, err)
+	}
+	return s, nil
+}
+
+func (c *Cloud) subnet(id string) (Subnet, error) {
+	if s, ok := c.subnets[id]; ok {
+		return s, nil
+	}
+	return Subnet{}, fmt.Errorf("%w: create the subnet first", notFound("subnetId"))
 }
 
 // reserved are the addresses of p that belong to the cloud itself.
@@ -73,6 +120,11 @@ func reserved(p netip.Prefix) [4]netip.Addr {
 	network := p.Masked().Addr()
 	gateway := network.Next()
 	return [4]netip.Addr{network, gateway, gateway.Next(), last(p)}
+}
+
+func isReserved(p netip.Prefix, a netip.Addr) bool {
+	r := reserved(p)
+	return slices.Contains(r[:], a)
 }
 
 // last is the highest address of p; in IPv4 the broadcast address.
@@ -85,31 +137,23 @@ func last(p netip.Prefix) netip.Addr {
 	return a
 }
 
+// spot is an address in a VPC: two VPCs may have the same.
+type spot struct {
+	vpc  string
+	addr netip.Addr
+}
+
 // free are the n lowest IPv4 addresses of s that nobody has, except those that
 // are spoken for.
 func (c *Cloud) free(s Subnet, n int, except ...netip.Addr) ([]netip.Addr, error) {
 	var found []netip.Addr
 	for a := s.DHCP().Next(); len(found) < n; a = a.Next() {
 		if a == last(s.IPv4) {
-			return nil, fmt.Errorf("subnet %s has %d of %d free addresses: %w: release some or use another subnet",
-				s.ID, len(found), n, ErrConflict)
+			return nil, conflict("Subnet '%s' has %d of %d free addresses: release some or use another subnet", s.ID, len(found), n)
 		}
-		if _, held := c.holders[a]; !held && c.delegatedTo(a) == "" && !slices.Contains(except, a) {
+		if _, held := c.holders[spot{s.VPC, a}]; !held && c.delegatedTo(s.VPC, a) == "" && !slices.Contains(except, a) {
 			found = append(found, a)
 		}
 	}
 	return found, nil
-}
-
-// delegatedTo is the ENI that has the delegated prefix around a, or "".
-func (c *Cloud) delegatedTo(a netip.Addr) string {
-	return c.blocks[netip.PrefixFrom(a, delegatedBits(a)).Masked()]
-}
-
-// delegatedBits is the length of delegated prefixes: /28 and /80, as on EC2.
-func delegatedBits(a netip.Addr) int {
-	if a.Is4() {
-		return 28
-	}
-	return 80
 }

@@ -63,7 +63,7 @@ func (c *Cloud) record(in *instance) {
 	next := record{now, c.attached(in.id), in.custom}
 	if in.auto {
 		next.custom = maps.Clone(in.custom)
-		next.custom["enid"] = string(encodeYAML(next.enis))
+		next.custom["enid"] = string(c.encodeYAML(next.enis))
 	}
 	in.history = append(in.history, next)
 	c.advance(in, now)
@@ -100,9 +100,11 @@ func (c *Cloud) show(in *instance, before, after []ENI, at time.Time) {
 // view is what the metadata of an instance shows at an instant.
 type view struct {
 	instance string
+	name, az string
 	primary  ENI
 	nics     []nic // by index
 	custom   map[string]string
+	role     func() string  // the document about the instance's role
 	vpc      []netip.Prefix // the VPC's blocks: all subnets
 }
 
@@ -117,7 +119,8 @@ func (c *Cloud) view(in *instance) view {
 	now := time.Now()
 	c.advance(in, now)
 	shown := in.history[0]
-	v := view{instance: in.id, primary: shown.enis[0], custom: shown.custom, vpc: c.vpc()}
+	v := view{instance: in.id, name: in.name, az: in.az, primary: shown.enis[0], custom: shown.custom, vpc: c.ranges(shown.enis[0].VPC)}
+	v.role = func() string { return c.role(in.id) }
 	taken := map[int]bool{}
 	for _, e := range shown.enis {
 		taken[e.Index] = true
@@ -137,11 +140,13 @@ func (c *Cloud) view(in *instance) view {
 	return v
 }
 
-// vpc are the ranges of all subnets, in order.
-func (c *Cloud) vpc() []netip.Prefix {
+// ranges are those of all subnets of a VPC, in order.
+func (c *Cloud) ranges(vpc string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range c.subnets {
-		out = append(out, s.Prefixes()...)
+		if s.VPC == vpc {
+			out = append(out, s.Prefixes()...)
+		}
 	}
 	slices.SortFunc(out, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	return out
