@@ -48,8 +48,11 @@ type MetadataConfig struct {
 	DetachAfter time.Duration
 	Mark        uint32 // packet mark of the questions (SO_MARK), for hosts that lock the service; 0 is none
 	Interface   string // name of the NIC by which alone they leave (SO_BINDTODEVICE), "" is any
-	File        string // absolute path of the interfaces document of ProviderFile, else ""
-	Overlay     string // absolute path of the folder of overlay documents, "" is none
+	// OpenAPI is OpenAPIAuto, OpenAPIOff, or scheme://host[:port] instead of the cloud's own.
+	OpenAPI string
+	File    string // absolute path of the interfaces document of ProviderFile, else ""
+	Overlay string // absolute path of the folder of overlay documents, "" is none
+	DHCP    Choice // Auto: where the provider leaves out subnets, NICs' networks are asked for an offer; or Off
 }
 
 // Provider is a metadata dialect, or the way to find it.
@@ -61,6 +64,12 @@ const (
 	ProviderJDCloud Provider = "jdcloud"
 	ProviderEC2     Provider = "ec2"
 	ProviderFile    Provider = "file" // MetadataConfig.File instead of a cloud
+)
+
+// What MetadataConfig.OpenAPI may be besides an endpoint.
+const (
+	OpenAPIAuto = "auto" // the cloud's API is asked where a role gives the instance credentials
+	OpenAPIOff  = "off"
 )
 
 // Choice is a setting that is on, off, or decided by enid from what it finds.
@@ -142,6 +151,7 @@ func Default() Config {
 			Provider:    ProviderAuto,
 			Poll:        10 * time.Second,
 			DetachAfter: time.Minute,
+			OpenAPI:     OpenAPIAuto,
 			Overlay:     "/etc/enid/interfaces.d",
 		},
 		Routing:    netcfg.DefaultNumbers,

@@ -64,8 +64,10 @@ func (s setting) metadata(m *MetadataConfig) error {
 		"detach_after": into(&m.DetachAfter, duration(time.Second, 24*time.Hour)),
 		"mark":         into(&m.Mark, integer[uint32](math.MaxUint32)),
 		"interface":    into(&m.Interface, nicOrNone),
+		"openapi":      into(&m.OpenAPI, openAPI),
 		"file":         into(&m.File, absoluteOrNone),
 		"overlay":      into(&m.Overlay, absoluteOrNone),
+		"dhcp":         into(&m.DHCP, autoOrOff),
 	})
 	if err != nil {
 		return err
@@ -78,6 +80,7 @@ func (s setting) sources(m *MetadataConfig) error {
 	if m.Provider == ProviderAuto && m.File != "" {
 		m.Provider = ProviderFile
 	}
+	asksOpenAPI := m.Provider == ProviderAuto || m.Provider == ProviderJDCloud
 	switch isFile := m.Provider == ProviderFile; {
 	case isFile && m.File == "":
 		return s.find("provider").fail(`"file" needs a document to read; want metadata.file set to its absolute path`)
@@ -87,6 +90,8 @@ func (s setting) sources(m *MetadataConfig) error {
 		return s.find("mark").fail("%#x marks nothing when metadata.file is read; want only one of the two", m.Mark)
 	case isFile && m.Interface != "":
 		return s.find("interface").fail("%q is never used when metadata.file is read; want only one of the two", m.Interface)
+	case !asksOpenAPI && m.OpenAPI != OpenAPIAuto && m.OpenAPI != OpenAPIOff:
+		return s.find("openapi").fail("%q is never asked by provider %s; want provider jdcloud, or auto", m.OpenAPI, m.Provider)
 	case !isFile && m.File != "":
 		return s.find("file").fail("%q is not read by provider %s; want provider file, or no file", m.File, m.Provider)
 	}

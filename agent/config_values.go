@@ -146,6 +146,18 @@ func endpoint(s setting) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
+// openAPI is auto, off, or where a cloud's API listens.
+func openAPI(s setting) (string, error) {
+	text, err := s.text("auto, off or scheme://host[:port]")
+	if err != nil || text == OpenAPIAuto || text == OpenAPIOff {
+		return text, err
+	}
+	if !strings.Contains(text, "://") {
+		return "", s.wrong("is not known here", "auto, off, or scheme://host[:port]")
+	}
+	return endpoint(s)
+}
+
 // listenAddress is host:port: an IP, a name, or nothing for every address of the host.
 func listenAddress(s setting) (string, error) {
 	const want = `host:port, such as 127.0.0.1:9967, [::1]:9967 or :9967 for every address, or "" to turn it off`

@@ -35,6 +35,7 @@ type host struct {
 	// opponents and neighbours are the options of these names.
 	opponents  func(time.Time) []netcfg.Opponent
 	neighbours func([]string) error
+	source     Source // nil: cloud
 	crash      func() // ends the agent in the middle of what it does
 	stop       func() // ends the agent and waits for it
 }
@@ -54,11 +55,20 @@ func newHost(t testing.TB) *host {
 	return h
 }
 
+// make makes a new agent that does not run.
+func (h *host) make() {
+	h.events = NewEvents()
+	source := h.source
+	if source == nil {
+		source = h.cloud
+	}
+	h.agent = New(Options{Config: h.config, Log: slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{ReplaceAttr: timeless})),
+		Kernel: h.Kernel, Source: source, Notify: h.notify, Version: "test", Opponents: h.opponents, Neighbours: h.neighbours})
+}
+
 // start runs a new agent, as a start of the daemon does.
 func (h *host) start() {
-	h.events = NewEvents()
-	h.agent = New(Options{Config: h.config, Log: slog.New(slog.NewTextHandler(h.logged, &slog.HandlerOptions{ReplaceAttr: timeless})),
-		Kernel: h.Kernel, Source: h.cloud, Notify: h.notify, Version: "test", Opponents: h.opponents, Neighbours: h.neighbours})
+	h.make()
 	ctx, cancel := context.WithCancel(context.Background())
 	h.crash = cancel
 	done := make(chan error, 1)

@@ -23,6 +23,12 @@ func (a *Agent) Apply(ctx context.Context) error {
 		return err
 	}
 	out := a.pass(ctx, true)
+	if a.inquireOnce(ctx, out.links) {
+		if err := a.ask(ctx); err != nil {
+			return err
+		}
+		out = a.pass(ctx, true)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -31,6 +37,9 @@ func (a *Agent) Apply(ctx context.Context) error {
 		err = errors.New("the kernel is not as it should be")
 	}
 	for _, p := range s.Problems {
+		if p.Reason == "no-role" {
+			continue // there may be more to know, and nothing has failed
+		}
 		err = errors.Join(err, errors.New(p.String()))
 	}
 	for _, e := range s.ENIs {

@@ -169,6 +169,7 @@ func (l *loop) work(ctx context.Context, full bool) outcome {
 		l.links = out.links
 	}
 	before := len(l.poller.nics)
+	l.inquire(ctx)
 	l.poller.schedule(l.Agent, l.links)
 	if len(l.poller.nics) > before {
 		l.poller.ask(ctx, l.source) // a new NIC: ask now, not at the next poll

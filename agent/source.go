@@ -21,6 +21,12 @@ type Source interface {
 	Fetch(ctx context.Context) (metadata.Snapshot, error)
 }
 
+// completer is a source that can say more about an answer than it has in it, once everything that is trusted more has
+// been added: what it is asked for has a price.
+type completer interface {
+	Complete(ctx context.Context, s metadata.Snapshot) metadata.Snapshot
+}
+
 // completed is a source whose answers are completed by overlay documents and rid of what
 // cannot be believed.
 type completed struct {
@@ -34,7 +40,7 @@ func NewSource(c MetadataConfig) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	return completed{s, c.Overlay}, nil
+	return withOffers(completed{s, c.Overlay}, c), nil
 }
 
 func dialect(c MetadataConfig) (Source, error) {
@@ -45,9 +51,9 @@ func dialect(c MetadataConfig) (Source, error) {
 	case c.Provider == ProviderEC2:
 		return ec2.New(c.Endpoint, dial)
 	case c.Provider == ProviderJDCloud:
-		return jdcloud.New(c.Endpoint, dial)
+		return newJDCloud(c)
 	}
-	jd, err := jdcloud.New(c.Endpoint, dial)
+	jd, err := newJDCloud(c)
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +64,20 @@ func dialect(c MetadataConfig) (Source, error) {
 	return newDetector(vendor("/sys/class/dmi/id"), candidate{"jdcloud", jd}, candidate{"ec2", aws}), nil
 }
 
+func newJDCloud(c MetadataConfig) (*jdcloud.Source, error) {
+	s, err := jdcloud.New(c.Endpoint, metadata.Dial{Mark: c.Mark, Interface: c.Interface})
+	if err != nil || c.OpenAPI == OpenAPIOff {
+		return s, err
+	}
+	endpoint := c.OpenAPI
+	if endpoint == OpenAPIAuto {
+		endpoint = ""
+	}
+	return s, s.UseOpenAPI(endpoint, c.Poll)
+}
+
 // Fetch is the provider's answer, completed in the order of trust: the overlay first, then
-// what the cloud itself carries for its users.
+// what the cloud itself carries for its users, then what its API says of the rest.
 func (c completed) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	s, err := c.Source.Fetch(ctx)
 	if err != nil {
@@ -74,7 +92,14 @@ func (c completed) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	}
 	s = metadata.Complete(s, s.Custom)
 	s.Custom = nil
-	return metadata.Validate(s), nil
+	return metadata.Validate(complete(ctx, c.Source, s)), nil
+}
+
+func complete(ctx context.Context, source Source, s metadata.Snapshot) metadata.Snapshot {
+	if c, ok := source.(completer); ok {
+		return c.Complete(ctx, s)
+	}
+	return s
 }
 
 // Requests counts the provider's requests by result, where it makes any.
@@ -127,6 +152,11 @@ func (d *detector) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 		errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 	}
 	return metadata.Snapshot{}, fmt.Errorf("no cloud's metadata answers here; name the provider in the configuration, or give it a file: %w", errors.Join(errs...))
+}
+
+// Complete is that of the dialect that was found.
+func (d *detector) Complete(ctx context.Context, s metadata.Snapshot) metadata.Snapshot {
+	return complete(ctx, d.found, s)
 }
 
 // Requests is the sum over the dialects that were asked.

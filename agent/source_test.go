@@ -150,6 +150,71 @@ type uncheckedSource struct{ *cloud }
 // Fetch is Source.Fetch.
 func (u uncheckedSource) Fetch(context.Context) (metadata.Snapshot, error) { return u.answer, u.err }
 
+// pricey is a source that can say more for a price.
+type pricey struct {
+	uncheckedSource
+	asked *metadata.Snapshot
+}
+
+// Complete says which answer it was asked to complete.
+func (p pricey) Complete(_ context.Context, s metadata.Snapshot) metadata.Snapshot {
+	*p.asked = s
+	return metadata.Complete(s, []metadata.Interface{{
+		MAC: macOf(1), MTU: metadata.Is(9999, "api"), Addresses: metadata.Is([]netip.Addr{netip.MustParseAddr("10.0.1.5"), netip.MustParseAddr("127.0.0.1")}, "api"),
+	}})
+}
+
+// TestCompletedLast: what has a price is asked for after the overlay and the cloud's users have spoken, also where the dialect
+// was detected, and is not believed blindly either.
+func TestCompletedLast(t *testing.T) {
+	overlay := t.TempDir()
+	write(t, filepath.Join(overlay, "a.yaml"), `interfaces: [{mac: "02:00:00:00:00:01", subnets: [10.0.1.0/24]}]`)
+	provider := &cloud{}
+	i := metadata.Interface{MAC: macOf(1), Primary: metadata.Is(true, "cloud")}
+	custom := metadata.Interface{MAC: macOf(1), MTU: metadata.Is(1300, "custom")}
+	provider.set(metadata.Snapshot{Provider: "test", Complete: true, Interfaces: []metadata.Interface{i}, Custom: []metadata.Interface{custom}}, nil, false)
+	source := pricey{uncheckedSource{provider}, new(metadata.Snapshot)}
+	for _, s := range []Source{source, newDetector("", candidate{"test", source})} {
+		got, err := completed{s, overlay}.Fetch(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := source.asked.Interfaces[0]
+		if before.MTU.Value != 1300 || before.Subnets.State != metadata.Known || before.Addresses.State != metadata.Unknown {
+			t.Errorf("asked too early: %+v", before)
+		}
+		want := metadata.HasAtLeast([]netip.Addr{netip.MustParseAddr("10.0.1.5")}, "api")
+		if diff := cmp.Diff(want, got.Interfaces[0].Addresses, compareAddrs); diff != "" || got.Interfaces[0].MTU.Value != 1300 {
+			t.Errorf("%s\n%+v", diff, got.Interfaces[0])
+		}
+	}
+}
+
+// TestOpenAPISetting: off asks for nothing, another endpoint is asked; one that is none is an error of every provider
+// that would ask it.
+func TestOpenAPISetting(t *testing.T) {
+	for _, p := range []Provider{ProviderAuto, ProviderJDCloud} {
+		for _, setting := range []string{OpenAPIAuto, OpenAPIOff, "", "http://127.0.0.1:1"} {
+			if _, err := NewSource(MetadataConfig{Provider: p, OpenAPI: setting}); err != nil {
+				t.Errorf("%s, %q: %v", p, setting, err)
+			}
+		}
+		if _, err := NewSource(MetadataConfig{Provider: p, OpenAPI: "vpc"}); err == nil || !strings.Contains(err.Error(), "OpenAPI") {
+			t.Errorf("%s: an endpoint that is none: %v", p, err)
+		}
+	}
+	primary := metadata.Snapshot{Interfaces: []metadata.Interface{{MAC: macOf(1), ID: metadata.Is("port-1", "cloud")}}}
+	for setting, problems := range map[string]int{OpenAPIOff: 0, "http://127.0.0.1:1": 1} {
+		s, err := newJDCloud(MetadataConfig{Endpoint: "http://127.0.0.1:1", OpenAPI: setting})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := complete(context.Background(), s, primary); len(got.Problems) != problems {
+			t.Errorf("%s: %v", setting, got.Problems)
+		}
+	}
+}
+
 func TestCompletedError(t *testing.T) {
 	provider := &cloud{}
 	provider.fails(errors.New("down"))

@@ -2,14 +2,17 @@
 // instance-metadata and custom-metadata pages of the virtual machine manual) shows
 // six keys a NIC and leaves open much of the form; what this package accepts is
 // wider than what it expects. An ENI's subnet, gateway and secondary addresses are in no
-// key: the interfaces document in the custom-metadata key "enid" says them.
+// key: the interfaces document in the custom-metadata key "enid" says them, and the OpenAPI where the instance
+// has a role that may ask it.
 package jdcloud
 
 import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
+	"time"
 
 	"enid/metadata"
 )
@@ -35,7 +38,8 @@ var keys = []string{"mac", "local-ipv4", "network-interface-id", "subnet-id", "f
 
 // Source is one endpoint. It keeps the base that answered.
 type Source struct {
-	client *metadata.Client
+	client  *metadata.Client
+	openAPI *openAPI // nil where it is not used
 
 	mu   sync.Mutex
 	base int // index in bases
@@ -53,8 +57,48 @@ func New(endpoint string, dial metadata.Dial) (*Source, error) {
 	return &Source{client: client}, nil
 }
 
-// Requests counts the requests made so far by result, see metadata.Client.
-func (s *Source) Requests() map[string]uint64 { return s.client.Requests() }
+// UseOpenAPI lets Complete ask the OpenAPI at scheme://host[:port]; "" is OpenAPIEndpoint. It is asked
+// with every poll of the metadata, of which poll is the interval, and not more often while nothing changes. UseOpenAPI
+// is called before anything is fetched.
+func (s *Source) UseOpenAPI(endpoint string, poll time.Duration) error {
+	if endpoint == "" {
+		endpoint = OpenAPIEndpoint
+	}
+	if _, err := metadata.NewClient(endpoint, metadata.Dial{}); err != nil {
+		return fmt.Errorf("OpenAPI: %w", err)
+	}
+	s.openAPI = newOpenAPI(strings.TrimSuffix(endpoint, "/"), poll, s.below)
+	return nil
+}
+
+// Complete adds to a snapshot what the OpenAPI says and the snapshot does not know, asked with the credentials of
+// the instance's role. It comes after everything that is set on the host or by its users, as it
+// asks nothing where nothing is missing. What goes wrong is told in Problems and leaves unknown what only
+// the OpenAPI could have told. It takes five seconds at most.
+func (s *Source) Complete(ctx context.Context, snapshot metadata.Snapshot) metadata.Snapshot {
+	if s.openAPI == nil {
+		return snapshot
+	}
+	return s.openAPI.complete(ctx, snapshot)
+}
+
+// below asks for a path below the base that answered last.
+func (s *Source) below(ctx context.Context, path string) (string, error) {
+	s.mu.Lock()
+	base := bases[s.base]
+	s.mu.Unlock()
+	return s.client.Get(ctx, base+path, nil)
+}
+
+// Requests counts the requests made so far by result, see metadata.Client. Those to the OpenAPI
+// have the prefix "openapi-".
+func (s *Source) Requests() map[string]uint64 {
+	all := s.client.Requests()
+	if s.openAPI != nil {
+		maps.Copy(all, s.openAPI.client.requests())
+	}
+	return all
+}
 
 // Fetch asks once for everything. It is an error where nothing is to be learnt: no list
 // of NICs, or an empty one. Anything else that is wrong costs only the facts

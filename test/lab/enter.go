@@ -27,24 +27,50 @@ const stage = "ENID_LAB"
 // In the second run Enter returns nil once loopback is up, mounts are private and /run
 // is empty. Both runs die with the first.
 func Enter() error {
+	_, err := EnterWith()
+	return err
+}
+
+// EnterWith is Enter with files that are opened before, outside, and used inside: a socket stays in the
+// network namespace that it was opened in.
+func EnterWith(open ...func() (*os.File, error)) ([]*os.File, error) {
 	switch os.Getenv(stage) {
 	case "inside":
-		return nil
+		return openAll(open)
 	case "entering":
 		if err := furnish(); err != nil {
-			return remedy(err)
+			return nil, remedy(err)
 		}
-		return os.Setenv(stage, "inside")
+		var files []*os.File
+		for i := range open {
+			files = append(files, os.NewFile(uintptr(3+i), fmt.Sprintf("file %d from outside", i)))
+		}
+		return files, os.Setenv(stage, "inside")
 	}
-	code, err := runInside(os.Geteuid() != 0)
+	files, err := openAll(open)
+	if err != nil {
+		return nil, err
+	}
+	code, err := runInside(os.Geteuid() != 0, files)
 	if errors.Is(err, unix.EPERM) && os.Geteuid() == 0 {
-		code, err = runInside(true)
+		code, err = runInside(true, files)
 	}
 	if err != nil {
-		return remedy(err)
+		return nil, remedy(err)
 	}
 	os.Exit(code)
-	return nil
+	return nil, nil
+}
+
+func openAll(open []func() (*os.File, error)) (files []*os.File, err error) {
+	for _, f := range open {
+		file, err := f()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
 }
 
 // Main is the TestMain of a package whose tests need the lab.
@@ -57,7 +83,7 @@ func Main(m *testing.M) {
 }
 
 // runInside runs this program in new namespaces and returns its exit code.
-func runInside(user bool) (int, error) {
+func runInside(user bool, files []*os.File) (int, error) {
 	// The kernel sends the child its death signal when this thread ends, not
 	// when the process does, so the thread has to stay.
 	runtime.LockOSThread()
@@ -66,6 +92,7 @@ func runInside(user bool) (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = files
 	cmd.Env = append(os.Environ(), stage+"=entering")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,

@@ -76,9 +76,10 @@ func guardRules(p port) string {
 			"arp htype 1 arp saddr ether "+mac+" arp saddr ip { "+own+" } accept")
 	}
 	rules = append(rules,
-		// Address probes, group membership and DHCP come from nobody.
+		// Address probes, group membership and questions to DHCP servers come from nobody.
 		"arp htype 1 arp operation request arp saddr ether "+mac+" arp saddr ip 0.0.0.0 accept",
-		"ip saddr 0.0.0.0 ip daddr { 224.0.0.0/4, 255.255.255.255 } accept",
+		"ip saddr 0.0.0.0 ip daddr 224.0.0.0/4 accept",
+		"ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
 		"icmpv6 type nd-router-advert goto spoofed",
 		"icmpv6 type nd-neighbor-solicit @th,192,16 0x0101 @th,208,48 != "+bare+" goto spoofed",
 		"icmpv6 type nd-neighbor-advert @th,192,16 0x0201 @th,208,48 != "+bare+" goto spoofed",

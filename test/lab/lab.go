@@ -35,6 +35,7 @@ type Lab struct {
 	mu      sync.Mutex
 	hosts   []*Host // all but the fabric
 	subnets []*Subnet
+	dhcp    []*DHCPServer
 	ports   map[metadata.MAC]*port
 	numbers int // of names and MACs given out
 }
@@ -72,6 +73,10 @@ func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
+	for _, d := range l.dhcp {
+		errs = append(errs, d.close())
+	}
+	l.dhcp = nil
 	for _, h := range append(l.hosts, l.fabric) {
 		errs = append(errs, h.close())
 	}

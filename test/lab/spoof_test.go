@@ -31,6 +31,15 @@ func ipv4(src, dst string, payload string) []byte {
 	return append(h, payload...)
 }
 
+// udpFromNobody is a datagram from 0.0.0.0 to 255.255.255.255.
+func udpFromNobody(source metadata.MAC, from, to byte) []byte {
+	p := ipv4("0.0.0.0", "255.255.255.255", string([]byte{0, from, 0, to, 0, 12, 0, 0})+"dhcp")
+	p[9] = unix.IPPROTO_UDP
+	p[10], p[11] = 0, 0
+	binary.BigEndian.PutUint16(p[10:], checksum(p[:20]))
+	return ethernet(source, unix.ETH_P_IP, p...)
+}
+
 func ipv6(src, dst string, next byte, payload []byte) []byte {
 	h := []byte{0x60, 0, 0, 0, 0, byte(len(payload)), next, 255}
 	return append(append(append(h, addr(src).AsSlice()...), addr(dst).AsSlice()...), payload...)
@@ -67,7 +76,7 @@ func TestSpoofedFrames(t *testing.T) {
 		"link-local IPv6":       {frame: ethernet(mac0, unix.ETH_P_IPV6, ipv6("fe80::77", "2001:db8::1", 253, []byte("link"))...)},
 		"own ARP":               {frame: arp(mac0, mac0, "10.0.0.5")},
 		"ARP probe":             {frame: arp(mac0, mac0, "0.0.0.0")},
-		"DHCP discover":         {frame: ethernet(mac0, unix.ETH_P_IP, ipv4("0.0.0.0", "255.255.255.255", "dhcp")...)},
+		"DHCP discover":         {frame: udpFromNobody(mac0, 68, 67)},
 		"IPv6 address probe":    {frame: ethernet(mac0, unix.ETH_P_IPV6, ipv6("::", "ff02::1:ff00:5", 58, discovery(solicitation, "2001:db8::5", 14, mac2))...)},
 		"own advertisement":     {frame: ethernet(mac0, unix.ETH_P_IPV6, ipv6("2001:db8::5", "ff02::1", 58, discovery(advertisement, "2001:db8::5", targetOption, mac0))...)},
 		"delegated advertised":  {frame: ethernet(mac0, unix.ETH_P_IPV6, ipv6("2001:db8::5", "ff02::1", 58, discovery(advertisement, "2001:db8::5:0:0:9", targetOption, mac0))...)},
@@ -84,6 +93,22 @@ func TestSpoofedFrames(t *testing.T) {
 		"IPv4 from nobody": {
 			frame: ethernet(mac0, unix.ETH_P_IP, ipv4("0.0.0.0", "10.0.0.254", "zero")...),
 			want:  Spoof{"vm eth0", "ip", mac0, metadata.MAC{}, addr("0.0.0.0"), addr("10.0.0.254"), 1},
+		},
+		"to everybody from nobody": {
+			frame: ethernet(mac0, unix.ETH_P_IP, ipv4("0.0.0.0", "255.255.255.255", "zero")...),
+			want:  Spoof{"vm eth0", "ip", mac0, metadata.MAC{}, addr("0.0.0.0"), addr("255.255.255.255"), 1},
+		},
+		"DHCP server": {
+			frame: udpFromNobody(mac0, 67, 68),
+			want:  Spoof{"vm eth0", "ip", mac0, metadata.MAC{}, addr("0.0.0.0"), addr("255.255.255.255"), 1},
+		},
+		"another port": {
+			frame: udpFromNobody(mac0, 68, 69),
+			want:  Spoof{"vm eth0", "ip", mac0, metadata.MAC{}, addr("0.0.0.0"), addr("255.255.255.255"), 1},
+		},
+		"DHCP from another's MAC": {
+			frame: udpFromNobody(mac1, 68, 67),
+			want:  Spoof{"vm eth0", "ip", mac1, metadata.MAC{}, addr("0.0.0.0"), addr("255.255.255.255"), 1},
 		},
 		"wrong IPv6": {
 			frame: ethernet(mac0, unix.ETH_P_IPV6, ipv6("2001:db8:0:1::5", "2001:db8::1", 253, []byte("leak6"))...),
