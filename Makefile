@@ -1,6 +1,6 @@
 # enid: elastic network interfaces that configure themselves.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench fuzz setup clean
+.PHONY: help build demo up test lint bench fuzz setup clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GO ?= go
@@ -15,6 +15,10 @@ build: ## Build bin/enid and bin/enid-lab
 demo: setup build ## Watch enid at work on a simulated cloud, in namespaces of its own
 	@bin/enid-lab demo
 
+up: setup build ## Keep a lab running: cloud, page, and VMs with enid to play with
+	@bin/enid-lab up
+
+test: BROWSER := chromium
 test: setup lint ## Everything that must hold, race detector on
 	$(GO) test -race -count=1 -timeout 30m ./...
 
@@ -32,8 +36,8 @@ fuzz: ## Every parser for FUZZTIME each (default 20s)
 			echo "$$f $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$f")" || exit 1; \
 		done; done
 
-# The laboratory needs ip, nft, iptables and ping; the race detector needs a C compiler. As root on
-# Debian and its kin they are installed, anybody else is told.
+# The laboratory needs ip, nft, iptables and ping; the race detector needs a C compiler, the tests of the
+# laboratory's page a browser. As root on Debian and its kin they are installed, anybody else is told.
 setup:
 	@missing=""; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
@@ -41,6 +45,7 @@ setup:
 	PATH=$$PATH:/usr/sbin command -v iptables-legacy >/dev/null || missing="$$missing iptables"; \
 	command -v ping >/dev/null || missing="$$missing iputils-ping"; \
 	command -v gcc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	test -z "$(BROWSER)" || command -v "$(BROWSER)" >/dev/null || missing="$$missing $(BROWSER)"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "installing$$missing"; \

@@ -43,21 +43,31 @@ type demo struct {
 	failed []string
 }
 
-func (d *demo) findEnid() error {
-	if d.enid == "" {
+// findEnid is the enid binary: the one named, or the one beside this program.
+func findEnid(named string) (string, error) {
+	if named == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return err
+			return "", err
 		}
-		d.enid = filepath.Join(filepath.Dir(self), "enid")
+		named = filepath.Join(filepath.Dir(self), "enid")
 	}
-	if _, err := os.Stat(d.enid); err != nil {
-		return fmt.Errorf("the enid binary is needed (make build, or --enid FILE): %w", err)
+	named, err := filepath.Abs(named)
+	if err != nil {
+		return "", err
 	}
+	if _, err := os.Stat(named); err != nil {
+		return "", fmt.Errorf("the enid binary is needed (make build, or --enid FILE): %w", err)
+	}
+	return named, nil
+}
+
+func (d *demo) check() (err error) {
 	if !slices.Contains([]string{"ec2", "jdcloud", "file"}, d.dialect) {
 		return fmt.Errorf("--dialect %s: want ec2, jdcloud or file", d.dialect)
 	}
-	return nil
+	d.enid, err = findEnid(d.enid)
+	return err
 }
 
 func (d *demo) run(ctx context.Context) (err error) {

@@ -22,7 +22,8 @@ func main() {
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(demoCommand())
+	root.AddCommand(demoCommand(), upCommand(), shellCommand(), cloudCommand(), listCommand())
+	root.AddCommand(operations()...)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case errors.Is(err, errChecks):
@@ -42,7 +43,7 @@ released, a rule deleted by hand, a link down, the metadata out of order, a deta
 namespaces that end with the tour. It exits with 1 when any check fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := d.findEnid(); err != nil {
+			if err := d.check(); err != nil {
 				return err
 			}
 			if err := lab.Enter(); err != nil {

@@ -62,9 +62,10 @@ func build() error {
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "enid/cmd/enid")...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build enid: %w: %s", err, out)
+	for _, args := range [][]string{append(args, "enid/cmd/enid"), {"build", "-o", filepath.Join(dir, "enid-lab"), "enid/cmd/enid-lab"}} {
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
+		}
 	}
 	return os.Setenv(binary, filepath.Join(dir, "enid"))
 }

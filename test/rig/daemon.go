@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,8 +49,11 @@ func (l *Log) String() string {
 // Start runs the daemon in the VM.
 func (m *Machine) Start() (*Daemon, error) {
 	d := &Daemon{cmd: exec.Command(m.site.Enid, "run", "--config", m.ConfigFile()), log: &Log{}, done: make(chan struct{})}
-	d.cmd.Stderr = d.log
 	d.cmd.Stdout = d.log
+	if m.Output != nil {
+		d.cmd.Stdout = io.MultiWriter(d.log, m.Output)
+	}
+	d.cmd.Stderr = d.cmd.Stdout
 	d.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	if err := m.VM.Start(d.cmd); err != nil {
 		return nil, err

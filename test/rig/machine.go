@@ -3,6 +3,7 @@ package rig
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,7 +19,8 @@ type Machine struct {
 	VM       *lab.Host
 	Instance string
 	Primary  cloud.ENI
-	Dir      string // configuration, runtime and state directories of this VM's enid
+	Dir      string    // configuration, runtime and state directories of this VM's enid
+	Output   io.Writer // gets what its enids write as well; nil: nobody
 
 	site    *Site
 	names   int
@@ -53,6 +55,9 @@ func (m *Machine) configure() error {
 	}
 	if m.site.DetachAfter > 0 {
 		more += "\n  detach_after: " + m.site.DetachAfter.String()
+	}
+	if m.site.Metadata != "" {
+		more += "\n  " + m.site.Metadata
 	}
 	return m.WriteConfig(fmt.Sprintf("metadata:\n  provider: %s\n  poll: %s\n  overlay: %s%s\nhttp: \"\"\nruntime_dir: %s\nstate_dir: %s\n%s",
 		m.site.Dialect, cmp.Or(m.site.Poll, defaultPoll), filepath.Join(m.Dir, "overlay"), more,
@@ -105,6 +110,14 @@ func (m *Machine) follow(e cloud.Event) error {
 		err = m.WriteDocument()
 	}
 	return err
+}
+
+// PID is the process of the newest enid, 0 for none.
+func (m *Machine) PID() int {
+	if len(m.daemons) == 0 {
+		return 0
+	}
+	return m.daemons[len(m.daemons)-1].PID()
 }
 
 func (m *Machine) kill() {

@@ -5,6 +5,7 @@ package rig
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -25,6 +26,7 @@ type Options struct {
 	// DetachAfter is the setting of that name, 0: enid's own.
 	DetachAfter time.Duration
 	Config      string // more lines of configuration
+	Metadata    string // more lines of its part metadata
 	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
 	PrimarySecondary int
 }
@@ -43,15 +45,15 @@ type Site struct {
 	mu       sync.Mutex
 	subnets  map[string]*lab.Subnet
 	machines map[string]*Machine // by instance
-	err      error               // of what happened in answer to a cloud event
-	byHand   bool                // the laboratory's NICs do not follow the cloud
+	public   map[netip.Addr]netip.Addr
+	err      error // of what happened in answer to a cloud event
+	byHand   bool  // the laboratory's NICs do not follow the cloud
 }
 
 // metadataPort is where the fabric serves the metadata at 169.254.169.254.
 const metadataPort = 80
 
-// NewSite makes a site for a cloud: the fabric, a host outside, metadata. Whatever the cloud has
-// already appears in it, then it follows the cloud.
+// NewSite makes a site that follows a cloud from now on: the fabric, a host outside, metadata.
 func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 	l, err := lab.New()
 	if err != nil {
@@ -122,9 +124,21 @@ func (s *Site) NICsByHand(on bool) {
 	s.byHand = on
 }
 
+// Adopt makes the VMs of the instances that the cloud had before the site.
+func (s *Site) Adopt() error {
+	for _, i := range s.Cloud.Instances() {
+		for _, e := range s.Cloud.Describe(i.ID) {
+			if err := s.do(cloud.Event{Kind: cloud.Attached, Instance: i.ID, ENI: e}); err != nil {
+				return err
+			}
+		}
+	}
+	return s.translate()
+}
+
 // follow makes the laboratory do what the cloud did: boot and end VMs, plug, unplug, let addresses through.
 func (s *Site) follow(e cloud.Event) {
-	err := s.do(e)
+	err := errors.Join(s.do(e), s.translate())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = errors.Join(s.err, err)
@@ -141,6 +155,24 @@ func (s *Site) do(e cloud.Event) error {
 		return s.end(m)
 	}
 	return m.follow(e)
+}
+
+// translate makes the fabric translate the public addresses of attached ENIs as the cloud has them.
+func (s *Site) translate() error {
+	public := map[netip.Addr]netip.Addr{}
+	for _, e := range s.Cloud.ENIs() {
+		if e.Instance != "" {
+			maps.Copy(public, e.Public)
+		}
+	}
+	s.mu.Lock()
+	same := maps.Equal(public, s.public)
+	s.public = public
+	s.mu.Unlock()
+	if same {
+		return nil
+	}
+	return s.Lab.SetPublic(public)
 }
 
 // boot makes the VM of a new instance, its primary ENI configured as DHCP would do it.
