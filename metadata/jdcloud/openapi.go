@@ -124,7 +124,7 @@ func (o *openAPI) askENIs(ctx context.Context, ids []string, v *view) error {
 	a := &o.enis
 	now := time.Now()
 	if !a.due(ids, now, o.refresh) {
-		v.enis, v.whole = a.enis, a.agreed
+		v.asked, v.enis, v.whole = a.ids, a.enis, a.agreed
 		return nil
 	}
 	return a.try(ctx, func() error {

@@ -118,6 +118,19 @@ func TestFastPolls(t *testing.T) {
 	})
 }
 
+// TestNotAskedYet: an ENI that the newest answer was not asked about is not missing in it.
+func TestNotAskedYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService()
+		o := s.openAPI()
+		o.complete(t.Context(), said())
+		<-time.After(100 * time.Millisecond)
+		if got := o.complete(t.Context(), said("port-2")); len(got.Problems) > 0 || got.Interfaces[1].Addresses.Whole() || s.count(enisPath) != 1 {
+			t.Errorf("asked %d times, %+v", s.count(enisPath), got)
+		}
+	})
+}
+
 // TestLossIsAskedTwice: an address that is pre-empted away is believed to be gone when two answers of the OpenAPI agree, not
 // when one of them was used twice.
 func TestLossIsAskedTwice(t *testing.T) {

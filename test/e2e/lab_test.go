@@ -32,7 +32,7 @@ func startLab(t *testing.T, args ...string) *labCloud {
 	must(t, cmd.Start())
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "The cloud is at ") {
+		if url := labAddress.FindString(lines.Text()); strings.HasPrefix(lines.Text(), "The cloud is at ") {
 			var rest bytes.Buffer
 			read := make(chan struct{})
 			go func() {
@@ -49,7 +49,7 @@ func startLab(t *testing.T, args ...string) *labCloud {
 					t.Logf("what enid-lab wrote:\n%s", &rest)
 				}
 			})
-			return &labCloud{cmd, labAddress.FindString(lines.Text())}
+			return &labCloud{cmd, url}
 		}
 	}
 	_ = cmd.Wait()
