@@ -185,26 +185,33 @@ func isPage(contentType string, body []byte) bool {
 	return kind == "text/html" || kind == "application/xhtml+xml" || strings.HasPrefix(start, "<")
 }
 
-// transportError drops from an error what repeats the request or changes from
+// transportError is PlainError with what to do where the host itself refuses.
+func (c *Client) transportError(err error) error {
+	err = PlainError(err)
+	if errors.Is(err, syscall.EACCES) {
+		return c.dial.forbidden(err)
+	}
+	return err
+}
+
+// PlainError drops from an error of net/http what repeats the request or changes from
 // one try to the next (source ports), so that the same outage has the same text
 // and is logged once.
-func (c *Client) transportError(err error) error {
+func PlainError(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}
-	switch {
-	case timedOut(err):
+	if TimedOut(err) {
 		return fmt.Errorf("no answer in time: %w", err)
-	case errors.Is(err, syscall.EACCES):
-		return c.dial.forbidden(err)
 	}
 	return err
 }
 
-func timedOut(err error) bool {
+// TimedOut reports whether an error is that of a deadline, of a context or of a connection.
+func TimedOut(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
 }
@@ -220,7 +227,7 @@ func result(err error) string {
 		return "page"
 	case errors.Is(err, errTooLong):
 		return "too-long"
-	case timedOut(err):
+	case TimedOut(err):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
 		return "canceled"

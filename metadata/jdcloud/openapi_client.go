@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,13 +135,13 @@ func (c *apiClient) exchange(ctx context.Context, path, region string, with cred
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, plainError(err)
+		return nil, metadata.PlainError(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, apiBody+1))
 	switch {
 	case err != nil && resp.StatusCode == http.StatusOK:
-		return nil, plainError(err)
+		return nil, metadata.PlainError(err)
 	case len(body) > apiBody:
 		return nil, errAPISize
 	}
@@ -182,25 +181,6 @@ func open(status int, body []byte) (json.RawMessage, error) {
 	return envelope.Result, nil
 }
 
-// plainError drops from an error what changes from one try to the next, so that one outage has one text.
-func plainError(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err
-	}
-	if apiTimeout(err) {
-		return fmt.Errorf("no answer in time: %w", err)
-	}
-	return err
-}
-
-func apiTimeout(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
-}
-
 func apiResult(err error) string {
 	refusal, refused := errors.AsType[*apiError](err)
 	switch {
@@ -212,7 +192,7 @@ func apiResult(err error) string {
 		return "bad-answer"
 	case errors.Is(err, errAPISize):
 		return "too-long"
-	case apiTimeout(err):
+	case metadata.TimedOut(err):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
