@@ -45,9 +45,11 @@ func (o offered) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 		return s, err
 	}
 	layer, problems := o.offers.about(s)
-	s = metadata.Complete(s, layer)
+	if len(layer) > 0 {
+		s = metadata.Validate(metadata.Complete(s, layer))
+	}
 	s.Problems = append(s.Problems, problems...)
-	return metadata.Validate(s), nil
+	return s, nil
 }
 
 // Requests counts the source's requests by result.

@@ -18,7 +18,7 @@ type announcer struct {
 	fd      int   // a packet socket that receives nothing
 	missing error // why there is none
 	pending []Addr
-	problem error // of the newest try
+	problem error // of the newest try, which is made again
 }
 
 // newAnnouncer opens the socket in the namespace of the calling thread. Without CAP_NET_RAW there is none,
@@ -40,19 +40,27 @@ func (a *announcer) close() {
 // tell announces what is pending on NICs that carry traffic; the rest waits for the next look, as a NIC
 // that was just set up is deaf and dumb for a moment. Addresses that are gone are not told of.
 func (a *announcer) tell(l look) {
-	waiting := a.pending[:0]
+	var waiting []Addr
+	var errs []error
 	for _, addr := range a.pending {
 		switch {
 		case !l.has(addr):
 		case a.missing != nil:
-			a.problem = a.missing
+			errs = append(errs, a.missing)
+			waiting = append(waiting, addr)
 		case !l.conf[addr.Link].running:
 			waiting = append(waiting, addr)
 		default:
-			a.problem = a.send(addr, l.conf[addr.Link].mac)
+			if err := a.send(addr, l.conf[addr.Link].mac); err != nil {
+				errs = append(errs, err)
+				waiting = append(waiting, addr)
+			}
 		}
 	}
-	a.pending = waiting
+	a.pending, a.problem = waiting, nil
+	if len(errs) > 0 {
+		a.problem = errs[0]
+	}
 }
 
 // trouble says what kept an announcement from being made, in a sentence, "" for nothing.
@@ -78,8 +86,7 @@ func (a *announcer) send(addr Addr, mac [6]byte) error {
 		to.Protocol = bigEndian(unix.ETH_P_IPV6)
 		copy(to.Addr[:], []byte{0x33, 0x33, 0, 0, 0, 1})
 	}
-	err := unix.Sendto(a.fd, frame, 0, &to)
-	if err != nil && !gone(err) && !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ENETDOWN) { // the NIC went meanwhile
+	if err := unix.Sendto(a.fd, frame, 0, &to); err != nil {
 		return fmt.Errorf("announce %s: %w", ip, err)
 	}
 	return nil

@@ -138,7 +138,7 @@ func TestAnnounceLater(t *testing.T) {
 	wantAnnounced(t, neighbour.announced(l.MAC[:]))
 }
 
-// TestAnnounceInVain: what cannot be announced holds nothing up, and is told.
+// TestAnnounceInVain: what cannot be announced holds nothing up, is told, and is tried again.
 func TestAnnounceInVain(t *testing.T) {
 	h := newHost(t)
 	l := h.plugUp("eth1", 1)
@@ -151,6 +151,14 @@ func TestAnnounceInVain(t *testing.T) {
 	if p := mustObserve(h).Host.Unannounced; p == "" {
 		t.Error("nobody says that the address was not announced")
 	}
+	neighbour := h.listen("eth1x")
+	pending := h.announcer.pending
+	h.announcer = newAnnouncer()
+	h.announcer.pending = pending
+	if p := mustObserve(h).Host.Unannounced; p != "" {
+		t.Errorf("it was announced, and there is still said: %s", p)
+	}
+	wantAnnounced(t, neighbour.announced(l.MAC[:]), "10.0.1.5")
 }
 
 func mustObserve(h *host) Observation {

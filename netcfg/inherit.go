@@ -39,7 +39,7 @@ func (e *ENI) inherit(primary ENI, nic Link, h Host) {
 	for _, f := range []Family{V4, V6} {
 		of := func(a netip.Addr) bool { return FamilyOf(a) == f }
 		told := slices.ContainsFunc(e.Subnets.Value, func(p netip.Prefix) bool { return of(p.Addr()) })
-		if !slices.ContainsFunc(e.Addresses.Value, of) || told || e.Subnets.State == metadata.None {
+		if !slices.ContainsFunc(e.Addresses.Value, of) || told || e.Subnets.Whole() {
 			continue
 		}
 		n := network{addrs: keep(primary.Addresses.Value, of)}
@@ -50,16 +50,11 @@ func (e *ENI) inherit(primary ENI, nic Link, h Host) {
 		if len(n.subnets) == 0 {
 			continue
 		}
-		e.Subnets = metadata.HasAtLeast(append(e.Subnets.Value, n.subnets...), join(e.Subnets.Origin, origin))
-		if n.gateway.IsValid() && !slices.ContainsFunc(e.Gateways.Value, of) && e.Gateways.State != metadata.None {
-			e.Gateways = metadata.HasAtLeast(append(e.Gateways.Value, n.gateway), join(e.Gateways.Origin, origin))
+		layer := metadata.Interface{MAC: e.MAC, Subnets: metadata.HasAtLeast(n.subnets, origin)}
+		if n.gateway.IsValid() {
+			layer.Gateways = metadata.HasAtLeast([]netip.Addr{n.gateway}, origin)
 		}
+		known := metadata.Snapshot{Interfaces: []metadata.Interface{e.Interface}}
+		e.Interface = metadata.Complete(known, []metadata.Interface{layer}).Interfaces[0]
 	}
-}
-
-func join(origin, more string) string {
-	if origin == "" {
-		return more
-	}
-	return origin + ", " + more
 }

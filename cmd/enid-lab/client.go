@@ -12,15 +12,16 @@ import (
 	vm "github.com/jdcloud-api/jdcloud-sdk-go/services/vm/client"
 	vpc "github.com/jdcloud-api/jdcloud-sdk-go/services/vpc/client"
 	"github.com/spf13/cobra"
+
+	"enid/test/cloud"
 )
 
 // What a cloud of this laboratory is reached by where nobody says otherwise. The key is no secret: it opens
 // a simulator on this machine.
 const (
-	defaultCloud  = "http://127.0.0.1:9968"
-	defaultRegion = "cn-north-1"
-	labAccessKey  = "enid-lab"
-	labSecretKey  = "enid-lab-secret"
+	defaultCloud = "http://127.0.0.1:9968"
+	labAccessKey = "enid-lab"
+	labSecretKey = "enid-lab-secret"
 )
 
 // client asks a cloud the way its users do: by the official SDK, over its OpenAPI.
@@ -30,11 +31,16 @@ type client struct {
 	vm                  *vm.VmClient
 }
 
-// flags are those that every command that asks the cloud has.
+// where is the flag that every command about a cloud has.
+func (c *client) where(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.url, "cloud", cmp.Or(os.Getenv("ENID_LAB_CLOUD"), defaultCloud), "where the cloud is (or ENID_LAB_CLOUD)")
+}
+
+// flags are those of commands that ask its OpenAPI.
 func (c *client) flags(cmd *cobra.Command) {
+	c.where(cmd)
 	f := cmd.Flags()
-	f.StringVar(&c.url, "cloud", cmp.Or(os.Getenv("ENID_LAB_CLOUD"), defaultCloud), "where the cloud is (or ENID_LAB_CLOUD)")
-	f.StringVar(&c.region, "region", defaultRegion, "its region")
+	f.StringVar(&c.region, "region", cloud.Region, "its region")
 	f.StringVarP(&c.output, "output", "o", "text", "text or json")
 	cmd.PreRunE = func(*cobra.Command, []string) error { return c.connect() }
 }

@@ -18,14 +18,13 @@ import (
 
 // service is a cloud that people and programs ask by its OpenAPI.
 type service struct {
-	listen, region, state string
-	delay                 time.Duration
+	listen, state string
+	delay         time.Duration
 }
 
 func (s *service) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:9968", "address and port of the OpenAPI, on this machine")
-	f.StringVar(&s.region, "region", defaultRegion, "the region that it is")
 	f.StringVar(&s.state, "state", "", "a file that keeps the cloud over a restart (default: none)")
 	f.DurationVar(&s.delay, "attach-delay", 3*time.Second, "how long an attach or a detach takes")
 }
@@ -46,11 +45,11 @@ for the commands of enid-lab. The access key is %q, its secret %q. enid-lab up h
 			if err != nil {
 				return fmt.Errorf("listen on %s: %w; name another address with --listen", s.listen, err)
 			}
-			h, err := page{cloud: c}.handler(s.handler(c))
+			h, err := page{cloud: c}.handler(openapi.New(c))
 			if err != nil {
 				return err
 			}
-			s.welcome(cmd.OutOrStdout(), listener.Addr())
+			welcome(cmd.OutOrStdout(), listener.Addr())
 			return serve(cmd.Context(), listener, h)
 		},
 	}
@@ -89,14 +88,8 @@ func furnish(c *cloud.Cloud) error {
 	return nil
 }
 
-func (s *service) handler(c *cloud.Cloud) *openapi.Service {
-	api := openapi.New(c, s.region)
-	api.AddKey(labAccessKey, labSecretKey)
-	return api
-}
-
-func (s *service) welcome(out io.Writer, at net.Addr) {
-	fmt.Fprintf(out, "The cloud is at http://%s (a page, and the OpenAPI of region %s). Try:\n     enid-lab list\n", at, s.region)
+func welcome(out io.Writer, at net.Addr) {
+	fmt.Fprintf(out, "The cloud is at http://%s (a page, and the OpenAPI of region %s). Try:\n     enid-lab list\n", at, cloud.Region)
 }
 
 // serve answers until ctx ends.

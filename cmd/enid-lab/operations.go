@@ -140,11 +140,11 @@ func release() *cobra.Command {
 
 func bindEIP() *cobra.Command {
 	var private string
-	return operation("bind-eip ENI|INSTANCE [EIP]", "Bind a public address to a private one; without EIP a new one", cobra.RangeArgs(1, 2), func(cmd *cobra.Command) {
+	return operation("bind-eip ENI|INSTANCE [EIP]", "Bind a public address to a private one; without EIP one that is free, or a new one", cobra.RangeArgs(1, 2), func(cmd *cobra.Command) {
 		cmd.Flags().StringVar(&private, "private", "", "the private address (default: the ENI's primary; an instance always means its primary ENI's)")
 	}, func(c *client, args []string) (string, error) {
 		if len(args) == 1 {
-			eip, err := c.newEIP()
+			eip, err := c.anyEIP()
 			if err != nil {
 				return "", err
 			}
@@ -165,7 +165,17 @@ func bindEIP() *cobra.Command {
 	})
 }
 
-func (c *client) newEIP() (string, error) {
+// anyEIP is a public address of the region that is bound to nothing, a new one where there is none.
+func (c *client) anyEIP() (string, error) {
+	all, err := pages(c.elasticIPs)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range all {
+		if e.NetworkInterfaceId == "" && e.Az == "" {
+			return e.ElasticIpId, nil
+		}
+	}
 	resp, err := c.vpc.CreateElasticIps(vpcapi.NewCreateElasticIpsRequest(c.region, 1, &vpcmodels.ElasticIpSpec{BandwidthMbps: 1, Provider: "bgp"}))
 	if err := c.answered(err, func() refusal { return resp.Error }); err != nil {
 		return "", err

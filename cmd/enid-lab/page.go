@@ -22,8 +22,9 @@ type page struct {
 	site  *rig.Site // nil where the cloud has no VMs
 }
 
-// handler serves the OpenAPI below /v1/, and everything else for people.
+// handler serves the OpenAPI below /v1/, with the laboratory's key, and everything else for people.
 func (p page) handler(api *openapi.Service) (*http.ServeMux, error) {
+	api.AddKey(labAccessKey, labSecretKey)
 	files, err := fs.Sub(pageFiles, "page")
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"enid/test/cloud"
 )
@@ -41,7 +40,7 @@ func (k click) address(c *cloud.Cloud) error {
 	if k.Operation == "assign" && k.Address == "" {
 		return c.AssignSecondary(k.ENI, cloud.AssignOptions{Count: 1})
 	}
-	if block, err := netip.ParsePrefix(k.Address); err == nil && k.Operation == "release" && strings.Contains(k.Address, "/") {
+	if block, err := netip.ParsePrefix(k.Address); err == nil && k.Operation == "release" {
 		return c.UnassignSecondary(k.ENI, nil, []netip.Prefix{block}, false)
 	}
 	a, err := netip.ParseAddr(k.Address)
@@ -54,9 +53,19 @@ func (k click) address(c *cloud.Cloud) error {
 	case "release":
 		return c.UnassignSecondary(k.ENI, []netip.Addr{a}, nil, false)
 	}
+	return bindAny(c, k.ENI, a)
+}
+
+// bindAny binds a public address of the region that is bound to nothing, or a new one.
+func bindAny(c *cloud.Cloud, eni string, private netip.Addr) error {
+	for _, eip := range c.ElasticIPs() {
+		if eip.ENI == "" && eip.AZ == "" {
+			return c.AssociateEIP(eni, eip.ID, private)
+		}
+	}
 	eip, err := c.AllocateEIP("")
 	if err != nil {
 		return err
 	}
-	return c.AssociateEIP(k.ENI, eip.ID, a)
+	return c.AssociateEIP(eni, eip.ID, private)
 }

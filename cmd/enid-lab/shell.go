@@ -32,7 +32,7 @@ has its configuration (enid status, enid plan, enid explain). With a command tha
 			return v.enter(args[1:])
 		},
 	}
-	c.flags(cmd)
+	c.where(cmd)
 	cmd.Flags().SetInterspersed(false) // flags after VM are the command's
 	return cmd
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,13 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"enid/test/cloud"
 	"enid/test/lab"
 	"enid/test/rig"
 )
-
-// apiPort is where VMs find the OpenAPI, at the metadata's address.
-const apiPort = 8080
 
 // up keeps a laboratory running: a cloud that is asked from this machine, and a VM with enid for each of
 // its instances in network namespaces.
@@ -88,24 +83,14 @@ func (u *up) run(ctx context.Context, socket *os.File) (err error) {
 	if err != nil {
 		return err
 	}
-	u.site, err = rig.NewSite(rig.Options{Dialect: cloud.JDCloud, Enid: u.enid, Metadata: fmt.Sprintf("openapi: http://169.254.169.254:%d", apiPort)}, c)
+	site, api, err := rig.NewJDCloud(rig.Options{Enid: u.enid}, c)
 	if err != nil {
 		return err
 	}
+	u.site = site
 	defer func() { err = errors.Join(err, u.site.Close()) }()
-	api := u.handler(c)
-	if err := api.BindRole(""); err != nil { // by which the VMs' enids may ask
-		return err
-	}
-	inside, err := u.site.Lab.MetadataListener(apiPort)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, 2)
-	go func() { failed <- serve(ctx, inside, api) }()
 	u.site.Booted = u.booted
+	u.site.Trouble = func(err error) { fmt.Fprintln(&prefixed{mu: &u.mu, out: u.out, prefix: "lab: "}, err) }
 	if err := u.site.Adopt(); err != nil {
 		return err
 	}
@@ -114,10 +99,9 @@ func (u *up) run(ctx context.Context, socket *os.File) (err error) {
 		return err
 	}
 	mux.HandleFunc("GET /lab/vms", u.list)
-	u.welcome(u.out, listener.Addr())
+	welcome(u.out, listener.Addr())
 	fmt.Fprintln(u.out, "     enid-lab shell vm1")
-	go func() { failed <- serve(ctx, listener, mux) }()
-	return <-failed
+	return serve(ctx, listener, mux)
 }
 
 // booted starts what runs in a VM.
@@ -167,8 +151,7 @@ func (u *up) list(w http.ResponseWriter, _ *http.Request) {
 			all = append(all, v)
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(all) // a client that went away is no matter of the server
+	answer(w, http.StatusOK, all)
 }
 
 // prefixed shows whole lines of several writers on one terminal.

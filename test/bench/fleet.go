@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,8 +20,7 @@ import (
 const (
 	fleetSize     = 50
 	fleetENIs     = 3
-	fleetTogether = 10 // addresses that move at a time
-	apiPort       = 8080
+	fleetTogether = 10              // addresses that move at a time
 	longest       = 2 * time.Minute // for anything to happen
 )
 
@@ -68,25 +66,19 @@ func (b *bench) fleet(ctx context.Context) (err error) {
 }
 
 func (b *bench) newFleet() (*fleet, error) {
-	c := cloud.New()
-	s, err := rig.NewSite(rig.Options{Dialect: cloud.JDCloud, Enid: b.enid, Poll: idlePoll, Metadata: fmt.Sprintf("openapi: http://169.254.169.254:%d", apiPort)}, c)
+	s, api, err := rig.NewJDCloud(rig.Options{Enid: b.enid, Poll: idlePoll}, cloud.New())
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{Site: s, api: openapi.New(c, "cn-north-1"), enis: make([][]string, fleetSize)}
-	listener, err := s.Lab.MetadataListener(apiPort)
-	if err != nil {
+	f := &fleet{Site: s, api: api, enis: make([][]string, fleetSize)}
+	if err := f.boot(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	go func() { _ = http.Serve(listener, f.api) }()
-	return f, f.boot()
+	return f, nil
 }
 
 func (f *fleet) boot() error {
 	if err := f.Cloud.SetQuota(cloud.QuotaENI, fleetSize*fleetENIs); err != nil {
-		return err
-	}
-	if err := f.api.BindRole(""); err != nil {
 		return err
 	}
 	for i, id := range rig.SubnetNames {

@@ -34,6 +34,9 @@ type Event struct {
 	ENI      ENI
 }
 
+// Region is the region that every Cloud is, by its metadata and by its OpenAPI.
+const Region = "cn-north-1"
+
 // Cloud is one region. Make it with New or Open. All methods may be called from
 // several goroutines.
 type Cloud struct {
@@ -60,7 +63,6 @@ type Cloud struct {
 	roles       map[string]func(string) string // by instance, "" for all others
 
 	subscribers []func(Event)
-	pending     []Event
 	// following is held while a change is made and followed, so that events come in the order of the changes, and
 	// nobody is told by metadata or OpenAPI what the fabric does not know yet. It is taken before mu.
 	following sync.RWMutex
@@ -98,22 +100,32 @@ func (c *Cloud) Subscribe(f func(Event)) {
 func (c *Cloud) change(f func() ([]Event, error)) error {
 	c.following.Lock()
 	defer c.following.Unlock()
+	events, subscribers, err := c.apply(f)
+	for _, e := range events {
+		if e.Kind == settings {
+			continue
+		}
+		for _, follow := range subscribers {
+			follow(Event{e.Kind, e.Instance, e.ENI.Clone()})
+		}
+	}
+	return err
+}
+
+// apply makes a change, which is to be followed by those who subscribed before.
+func (c *Cloud) apply(f func() ([]Event, error)) ([]Event, []func(Event), error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	before := maps.Clone(c.instances)
 	events, err := f()
 	if err == nil {
 		err = c.store(before)
 	}
-	if err == nil {
-		c.remember(events)
-		c.pending = append(c.pending, slices.DeleteFunc(events, func(e Event) bool { return e.Kind == settings })...)
-	}
-	c.mu.Unlock()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	c.deliver()
-	return nil
+	c.remember(events)
+	return events, slices.Clone(c.subscribers), nil
 }
 
 // Settled runs read, which asks the cloud and does not change it, when every change is followed by all subscribers.
@@ -136,18 +148,6 @@ func (c *Cloud) remember(events []Event) {
 			c.record(in)
 		} else {
 			delete(c.faults, e.Instance)
-		}
-	}
-}
-
-func (c *Cloud) deliver() {
-	c.mu.Lock()
-	events, subscribers := c.pending, slices.Clone(c.subscribers)
-	c.pending = nil
-	c.mu.Unlock()
-	for _, e := range events {
-		for _, f := range subscribers {
-			f(Event{e.Kind, e.Instance, e.ENI.Clone()})
 		}
 	}
 }

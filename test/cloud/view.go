@@ -101,6 +101,7 @@ func (c *Cloud) show(in *instance, before, after []ENI, at time.Time) {
 type view struct {
 	instance string
 	name, az string
+	vcpu     int
 	primary  ENI
 	nics     []nic // by index
 	custom   map[string]string
@@ -119,7 +120,7 @@ func (c *Cloud) view(in *instance) view {
 	now := time.Now()
 	c.advance(in, now)
 	shown := in.history[0]
-	v := view{instance: in.id, name: in.name, az: in.az, primary: shown.enis[0], custom: shown.custom, vpc: c.ranges(shown.enis[0].VPC)}
+	v := view{instance: in.id, name: in.name, az: in.az, vcpu: in.vcpu, primary: shown.enis[0], custom: shown.custom, vpc: c.ranges(shown.enis[0].VPC)}
 	v.role = func() string { return c.role(in.id) }
 	taken := map[int]bool{}
 	for _, e := range shown.enis {

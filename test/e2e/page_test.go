@@ -101,6 +101,13 @@ func TestLabPage(t *testing.T) {
 		return strings.Contains(l.does(t, "list", "-o", "json").out, `"autoDelete": true`)
 	})
 
+	t.Log("an address of one's choice")
+	p.until("(document.querySelector('#eni').value = '" + eni + "') && (document.querySelector('#assign [name=address]').value = '10.0.1.77') && " +
+		"document.querySelector('#assign button').click() === undefined")
+	p.shows("[data-address='10.0.1.77']", "eth1")
+	p.clicks("release " + eni + " 10.0.1.77")
+	p.lacks("[data-address='10.0.1.77']")
+
 	t.Log("a refusal is shown, and nothing changes")
 	p.clicks("start i-vm2")
 	p.shows("#message", "refused")

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -21,7 +19,7 @@ import (
 	"enid/test/rig"
 )
 
-const region = "cn-north-1"
+const region = cloud.Region
 
 // service is JD Cloud with two VMs, asked by the official SDK. The enids learn what the metadata does not say from the
 // OpenAPI, with the credentials of their instance's role.
@@ -33,22 +31,15 @@ type service struct {
 	vm   *vm.VmClient
 }
 
-func newService(t *testing.T, config string) *service {
+func newService(t *testing.T) *service {
 	t.Helper()
 	c := cloud.New()
-	site, err := rig.NewSite(rig.Options{
-		Dialect: cloud.JDCloud, Enid: os.Getenv(binary), Config: config, Metadata: "openapi: http://169.254.169.254:8080",
-	}, c)
+	site, api, err := rig.NewJDCloud(rig.Options{Enid: os.Getenv(binary)}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{Site: site, api: openapi.New(c, region)}
+	s := &service{Site: site, api: api}
 	t.Cleanup(func() { s.close(t) })
-	inside := must1[net.Listener](t)(site.Lab.MetadataListener(8080))
-	server := &http.Server{Handler: s.api}
-	go func() { _ = server.Serve(inside) }()
-	t.Cleanup(func() { _ = server.Close() })
-	must(t, s.api.BindRole(""))
 	for i, id := range rig.SubnetNames {
 		p := netip.MustParsePrefix(fmt.Sprintf("10.0.%d.0/24", i))
 		must(t, c.CreateSubnet(cloud.Subnet{ID: id, IPv4: p}))

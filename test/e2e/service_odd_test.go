@@ -17,7 +17,7 @@ import (
 // TestServiceOddities: what an ENI of JD Cloud can be beside the usual, all of it known from the OpenAPI alone.
 func TestServiceOddities(t *testing.T) {
 	t.Parallel()
-	s := newService(t, "")
+	s := newService(t)
 	start(t, s.a)
 	eni := s.create(t, "subnet-b", 1)
 	s.attach(t, "i-a", eni)

@@ -19,7 +19,7 @@ import (
 // TestServiceOperations: each operation of the service, asked for by the official SDK, ends in right packets.
 func TestServiceOperations(t *testing.T) {
 	t.Parallel()
-	s := newService(t, "")
+	s := newService(t)
 	start(t, s.a)
 	start(t, s.b)
 
@@ -125,7 +125,7 @@ func (s *service) moves(t *testing.T, one, two string) {
 // TestServiceRefuses: quotas and constraints refuse with the documented error, and nothing changes in the VM.
 func TestServiceRefuses(t *testing.T) {
 	t.Parallel()
-	s := newService(t, "")
+	s := newService(t)
 	start(t, s.a)
 	var last string
 	for range 4 { // four vCPUs have four ENIs, the primary included

@@ -56,8 +56,8 @@ func (m *Machine) configure() error {
 	if m.site.DetachAfter > 0 {
 		more += "\n  detach_after: " + m.site.DetachAfter.String()
 	}
-	if m.site.Metadata != "" {
-		more += "\n  " + m.site.Metadata
+	if m.site.openAPI != "" {
+		more += "\n  openapi: " + m.site.openAPI
 	}
 	return m.WriteConfig(fmt.Sprintf("metadata:\n  provider: %s\n  poll: %s\n  overlay: %s%s\nhttp: \"\"\nruntime_dir: %s\nstate_dir: %s\n%s",
 		m.site.Dialect, cmp.Or(m.site.Poll, defaultPoll), filepath.Join(m.Dir, "overlay"), more,

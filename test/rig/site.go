@@ -26,7 +26,7 @@ type Options struct {
 	// DetachAfter is the setting of that name, 0: enid's own.
 	DetachAfter time.Duration
 	Config      string // more lines of configuration
-	Metadata    string // more lines of its part metadata
+	openAPI     string // where the enids find it, "" for the default of their setting
 	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
 	PrimarySecondary int
 }
@@ -40,7 +40,10 @@ type Site struct {
 	// yet. It may be nil, and is set before the first instance is made.
 	Booted func(*Machine) error
 
-	server *http.Server
+	// Trouble is told what goes wrong while the laboratory follows the cloud, as Err is; it may be nil.
+	Trouble func(error)
+
+	servers []*http.Server
 
 	mu       sync.Mutex
 	subnets  map[string]*lab.Subnet
@@ -60,24 +63,24 @@ func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{Options: o, Lab: l, Cloud: c, subnets: map[string]*lab.Subnet{}, machines: map[string]*Machine{}}
-	if err := s.serve(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if o.Dialect != cloud.File {
+		if err := s.serve(metadataPort, c.HandlerByClient(o.Dialect)); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	c.Subscribe(s.follow)
 	return s, nil
 }
 
-// serve answers metadata requests in the fabric.
-func (s *Site) serve() error {
-	if s.Dialect == cloud.File {
-		return nil
-	}
-	listener, err := s.Lab.MetadataListener(metadataPort)
+// serve answers in the fabric, at the metadata's address, until the site is closed.
+func (s *Site) serve(port uint16, h http.Handler) error {
+	listener, err := s.Lab.MetadataListener(port)
 	if err != nil {
 		return err
 	}
-	s.server = &http.Server{Handler: s.Cloud.HandlerByClient(s.Dialect), ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.server.Serve(listener) }()
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(listener) }()
 	return nil
 }
 
@@ -139,6 +142,9 @@ func (s *Site) Adopt() error {
 // follow makes the laboratory do what the cloud did: boot and end VMs, plug, unplug, let addresses through.
 func (s *Site) follow(e cloud.Event) {
 	err := errors.Join(s.do(e), s.translate())
+	if err != nil && s.Trouble != nil {
+		s.Trouble(fmt.Errorf("the laboratory does not follow the cloud: ENI %s of %s, %s: %w", e.ENI.ID, e.Instance, e.Kind, err))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = errors.Join(s.err, err)
@@ -217,8 +223,8 @@ func (s *Site) Close() error {
 	machines := s.machines
 	s.machines = map[string]*Machine{}
 	s.mu.Unlock()
-	if s.server != nil {
-		_ = s.server.Close()
+	for _, server := range s.servers {
+		_ = server.Close()
 	}
 	var errs []error
 	for _, m := range machines {

@@ -94,8 +94,16 @@ function draw(state) {
   $("summary").textContent = `${state.instances.length} instances, ${state.enis.length} ENIs${spoofed}`;
   $("instances").replaceChildren(...state.instances.map((i) => instance(i, state)));
   $("free").replaceChildren(table(state.enis.filter((e) => !e.instance), false));
-  if ($("subnet").options.length !== state.subnets.length)
-    $("subnet").replaceChildren(...state.subnets.map((s) => make("option", `${s.id} ${s.range}`, { value: s.id })));
+  choices($("subnet"), state.subnets.map((s) => s.id), (s, i) => `${s} ${state.subnets[i].range}`);
+  choices($("eni"), state.enis.map((e) => e.id), (e) => e);
+}
+
+// choices renews a list where it has changed, and keeps what was chosen.
+function choices(select, ids, text) {
+  if ([...select.options].map((o) => o.value).join() === ids.join()) return;
+  const chosen = select.value;
+  select.replaceChildren(...ids.map((id, i) => make("option", text(id, i), { value: id })));
+  if (ids.includes(chosen)) select.value = chosen;
 }
 
 async function refresh() {
@@ -111,6 +119,10 @@ async function refresh() {
 $("create").onsubmit = (event) => {
   event.preventDefault();
   act({ operation: "create-eni", subnet: $("subnet").value });
+};
+$("assign").onsubmit = (event) => {
+  event.preventDefault();
+  act({ operation: "assign", eni: $("eni").value, address: event.target.address.value });
 };
 refresh();
 setInterval(refresh, 1000);

@@ -11,44 +11,36 @@ import (
 	"enid/test/cloud"
 )
 
-// failure is an error as a client sees it.
-type failure struct {
+// wiredRefusal is a refusal as a client sees it.
+type wiredRefusal struct {
 	Code    int    `json:"code"`
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
 
-func (f failure) Error() string { return fmt.Sprintf("%d %s: %s", f.Code, f.Status, f.Message) }
-
 func invalid(format string, args ...any) error {
-	return failure{http.StatusBadRequest, cloud.StatusInvalid, fmt.Sprintf(format, args...)}
+	return cloud.Refusal{Code: http.StatusBadRequest, Status: cloud.StatusInvalid, Message: fmt.Sprintf(format, args...)}
 }
 
 func denied(format string, args ...any) error {
-	return failure{http.StatusForbidden, "PERMISSION_DENIED", fmt.Sprintf(format, args...)}
+	return cloud.Refusal{Code: http.StatusForbidden, Status: "PERMISSION_DENIED", Message: fmt.Sprintf(format, args...)}
 }
 
 func unauthenticated(format string, args ...any) error {
-	return failure{http.StatusUnauthorized, "UNAUTHENTICATED", fmt.Sprintf(format, args...)}
+	return cloud.Refusal{Code: http.StatusUnauthorized, Status: "UNAUTHENTICATED", Message: fmt.Sprintf(format, args...)}
 }
 
 // notFound says it in the words of JD's documents.
 func notFound(resource string) error {
-	return failure{http.StatusNotFound, cloud.StatusNotFound, fmt.Sprintf("Resource '%s' not found", resource)}
+	return cloud.Refusal{Code: http.StatusNotFound, Status: cloud.StatusNotFound, Message: fmt.Sprintf("Resource '%s' not found", resource)}
 }
 
-// asFailure is how a client sees err: a refusal of the cloud in the cloud's own words.
-func asFailure(err error) failure {
-	var f failure
-	var r cloud.Refusal
-	switch {
-	case errors.As(err, &f):
-		return f
-	case errors.As(err, &r):
-		return failure{r.Code, r.Status, r.Message}
-	default:
-		return failure{http.StatusInternalServerError, "INTERNAL", err.Error()}
+// refusalOf is how a client sees err: a refusal in the words of who refuses.
+func refusalOf(err error) cloud.Refusal {
+	if r, ok := errors.AsType[cloud.Refusal](err); ok {
+		return r
 	}
+	return cloud.Refusal{Code: http.StatusInternalServerError, Status: "INTERNAL", Message: err.Error()}
 }
 
 // empty is the result of an operation that has nothing to tell.
@@ -56,15 +48,15 @@ type empty struct{}
 
 func writeEnvelope(w http.ResponseWriter, requestID string, result any, err error) {
 	var envelope struct {
-		RequestID string   `json:"requestId"`
-		Error     *failure `json:"error,omitempty"`
-		Result    any      `json:"result,omitempty"`
+		RequestID string        `json:"requestId"`
+		Error     *wiredRefusal `json:"error,omitempty"`
+		Result    any           `json:"result,omitempty"`
 	}
 	envelope.RequestID = requestID
 	code := http.StatusOK
 	if err != nil {
-		f := asFailure(err)
-		envelope.Error, code = &f, f.Code
+		r := wiredRefusal(refusalOf(err))
+		envelope.Error, code = &r, r.Code
 	} else {
 		envelope.Result = result
 	}

@@ -35,7 +35,7 @@ func (s *Service) createEIPs(c call) (any, error) {
 	case req.MaxCount < 1 || req.MaxCount > 100:
 		return nil, invalid("maxCount %d: want 1 to 100", req.MaxCount)
 	case value(req.ElasticIpAddress) != "":
-		return nil, failure{http.StatusBadRequest, cloud.StatusPrecondition, "elasticIpAddress: the address cannot be chosen here"}
+		return nil, cloud.Refusal{Code: http.StatusBadRequest, Status: cloud.StatusPrecondition, Message: "elasticIpAddress: the address cannot be chosen here"}
 	case value(req.DryRun):
 		return apis.CreateElasticIpsResult{ElasticIpIds: []string{}}, nil
 	}

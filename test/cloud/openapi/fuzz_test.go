@@ -45,7 +45,7 @@ func populated(t testing.TB) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(c, "cn-north-1")
+	s := New(c)
 	s.AddKey("A", "S")
 	return s
 }

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	region = "cn-north-1"
+	region = cloud.Region
 	access = "PERSON"
 	secret = "a person's secret"
 )
@@ -39,7 +39,7 @@ func newRig(t *testing.T) rig {
 	if err := c.CreateSubnet(cloud.Subnet{ID: "subnet-a", IPv4: netip.MustParsePrefix("10.0.1.0/24")}); err != nil {
 		t.Fatal(err)
 	}
-	s := openapi.New(c, region)
+	s := openapi.New(c)
 	s.AddKey(access, secret)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
@@ -100,6 +100,12 @@ func did[R any](t *testing.T, resp *R, err error) *R {
 // signed is a request as the SDK makes it, with its own signer: the colon of an
 // action is escaped on the wire, and so in what is signed.
 func signed(t *testing.T, method, path, body, service string, at time.Time, key core.Credential, header map[string]string) *http.Request {
+	t.Helper()
+	return signedFor(t, region, method, path, body, service, at, key, header)
+}
+
+// signedFor is signed for any region, whichever the path names.
+func signedFor(t *testing.T, region, method, path, body, service string, at time.Time, key core.Credential, header map[string]string) *http.Request {
 	t.Helper()
 	path, query, _ := strings.Cut(path, "?")
 	r := httptest.NewRequest(method, strings.ReplaceAll(path, ":", "%3A")+"?"+query, strings.NewReader(body))

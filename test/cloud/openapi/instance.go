@@ -31,7 +31,7 @@ func (in wiredInstance) wire(l lookup) vm.Instance {
 	primary := in.enis[0]
 	p := l.privateIP(primary, primary.Addresses[0])
 	out := vm.Instance{
-		InstanceId: in.ID, InstanceName: in.Name, Hostname: in.Name, InstanceType: typeOf(in.VCPU).name,
+		InstanceId: in.ID, InstanceName: in.Name, Hostname: in.Name, InstanceType: cloud.TypeOf(in.VCPU).Name,
 		VpcId: in.VPC, SubnetId: in.Subnet, Az: in.AZ, Status: in.Status, PrivateIpAddress: p.PrivateIpAddress,
 		ElasticIpId: p.ElasticIpId, ElasticIpAddress: p.ElasticIpAddress, OsType: "linux", Architecture: "x86_64",
 		PrimaryNetworkInterface:    l.attachment(primary),
@@ -50,7 +50,7 @@ var instanceFields = map[string]field[wiredInstance]{
 	"vpcId":              exact(func(in wiredInstance) string { return in.VPC }),
 	"subnetId":           exact(func(in wiredInstance) string { return in.Subnet }),
 	"status":             exact(func(in wiredInstance) string { return in.Status }),
-	"instanceType":       exact(func(in wiredInstance) string { return typeOf(in.VCPU).name }),
+	"instanceType":       exact(func(in wiredInstance) string { return cloud.TypeOf(in.VCPU).Name }),
 	"privateIpAddress":   partial(func(in wiredInstance) string { return in.enis[0].Addresses[0].String() }),
 	"networkInterfaceId": {of: eniIDs},
 	"elasticIpAddress":   {of: publicAddresses},
@@ -162,7 +162,7 @@ func instanceOptions(spec *vm.InstanceSpec) (o cloud.InstanceOptions, err error)
 	if err := needs("subnetId", nic.SubnetId); err != nil {
 		return o, err
 	}
-	o = cloud.InstanceOptions{Name: spec.Name, Subnet: nic.SubnetId, AZ: value(spec.Az), VCPU: t.vcpu, Primary: cloud.ENIOptions{
+	o = cloud.InstanceOptions{Name: spec.Name, Subnet: nic.SubnetId, AZ: value(spec.Az), VCPU: t.VCPU, Primary: cloud.ENIOptions{
 		Name: value(nic.NetworkInterfaceName), Description: value(nic.Description),
 		SecurityGroups: nic.SecurityGroups, SecondaryCount: value(nic.SecondaryIpCount),
 	}}

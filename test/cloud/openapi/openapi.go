@@ -26,8 +26,7 @@ const maxBody = 1 << 20
 // vm.jdcloud-api.com do: one listener may serve both. Make it with New. All
 // methods may be called from several goroutines.
 type Service struct {
-	cloud  *cloud.Cloud
-	region string
+	cloud *cloud.Cloud
 
 	mu       sync.Mutex // never held while the cloud is called, which asks for roles while it is locked
 	keys     map[string]key
@@ -40,12 +39,12 @@ type Service struct {
 	requests map[string]int
 }
 
-// New is the service of a region, for example cn-north-1, with no keys and no
+// New is the service of cloud.Region, with no keys and no
 // roles: it refuses everybody until there are some.
-func New(c *cloud.Cloud, region string) *Service {
+func New(c *cloud.Cloud) *Service {
 	return &Service{
-		cloud: c, region: region,
-		keys: map[string]key{}, roles: map[string]bool{}, minted: map[string]minted{}, writers: map[string]bool{}, lifetime: roleLifetime,
+		cloud: c,
+		keys:  map[string]key{}, roles: map[string]bool{}, minted: map[string]minted{}, writers: map[string]bool{}, lifetime: roleLifetime,
 		windows: map[string]window{}, requests: map[string]int{},
 	}
 }
@@ -90,10 +89,10 @@ func (s *Service) admit(who caller, op operation) error {
 	switch {
 	case who.service != op.service:
 		return denied("the signature is made for service %q: sign %s for %q", who.service, op.name, op.service)
-	case who.region != s.region:
-		return denied("the signature is made for region %q: sign for %q", who.region, s.region)
+	case who.region != cloud.Region:
+		return denied("the signature is made for region %q: sign for %q", who.region, cloud.Region)
 	case !s.underLimit(who.accessKey):
-		return failure{http.StatusTooManyRequests, cloud.StatusQuota, "Request limit exceeded: ask less often"}
+		return cloud.Refusal{Code: http.StatusTooManyRequests, Status: cloud.StatusQuota, Message: "Request limit exceeded: ask less often"}
 	case op.write && who.instance != "" && !s.mayWrite(who.instance):
 		return denied("the role of instance %s may describe only: it has no permission for %s:%s", who.instance, op.service, op.name)
 	}

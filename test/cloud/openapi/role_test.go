@@ -68,7 +68,7 @@ func withInstance(t *testing.T) (*cloud.Cloud, *openapi.Service) {
 	if _, err := c.CreateInstance("i-1", "subnet-a", cloud.ENIOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return c, openapi.New(c, region)
+	return c, openapi.New(c)
 }
 
 // as signs with a role's credentials, as JD's SDKs do: the session token in base64.
@@ -149,7 +149,7 @@ func TestRolePermissions(t *testing.T) {
 	if code, e := create(); code != http.StatusOK || len(c.ENIs()) != 2 {
 		t.Errorf("create where it is allowed: %d %+v", code, e)
 	}
-	other := openapi.New(c, region)
+	other := openapi.New(c)
 	if err := other.BindRole("i-1"); err != nil {
 		t.Fatal(err)
 	}

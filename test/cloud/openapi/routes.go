@@ -1,6 +1,10 @@
 package openapi
 
-import "strings"
+import (
+	"strings"
+
+	"enid/test/cloud"
+)
 
 // call is one request for an operation.
 type call struct {
@@ -73,7 +77,7 @@ func (s *Service) route(method, path string) (operation, string, error) {
 	if !ok || !ok2 {
 		return operation{}, "", notFound(path)
 	}
-	if region != s.region {
+	if region != cloud.Region {
 		return operation{}, "", notFound("regionId " + region)
 	}
 	shape, id := split(strings.TrimSuffix(rest, "/"))

@@ -195,7 +195,7 @@ func TestQuota(t *testing.T) {
 
 // TestUnknown: what is no operation, and what is no JSON.
 func TestUnknown(t *testing.T) {
-	s := openapi.New(cloud.New(), region)
+	s := openapi.New(cloud.New())
 	s.AddKey(access, secret)
 	tests := []struct {
 		name, method, path, body string
@@ -234,7 +234,7 @@ func TestUnknown(t *testing.T) {
 // TestLimit: each access key has its own share of requests, and a new one each second.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := openapi.New(cloud.New(), region)
+		s := openapi.New(cloud.New())
 		s.AddKey(access, secret)
 		s.AddKey("OTHER", secret)
 		s.SetLimit(2)
@@ -260,7 +260,7 @@ func TestLimit(t *testing.T) {
 }
 
 func TestRequestsCountRefusedOnes(t *testing.T) {
-	s := openapi.New(cloud.New(), region)
+	s := openapi.New(cloud.New())
 	for _, path := range []string{listPath, "/nowhere", "/v1/regions/cn-north-1/instances"} {
 		served(t, s, httptest.NewRequest(http.MethodGet, path, nil))
 	}

@@ -6,58 +6,32 @@ import (
 
 	"github.com/jdcloud-api/jdcloud-sdk-go/services/vm/apis"
 	vm "github.com/jdcloud-api/jdcloud-sdk-go/services/vm/models"
+
+	"enid/test/cloud"
 )
 
-// instanceType is a size of instance. nics counts the primary ENI: 2 up to two
-// vCPUs, 4 up to eight, 8 above.
-type instanceType struct {
-	name     string
-	vcpu     int
-	memoryMB int
-	nics     int
-}
-
-// types are one family, smallest first.
-var types = []instanceType{
-	{"g.n3.medium", 1, 4 << 10, 2},
-	{"g.n3.large", 2, 8 << 10, 2},
-	{"g.n3.xlarge", 4, 16 << 10, 4},
-	{"g.n3.2xlarge", 8, 32 << 10, 4},
-	{"g.n3.4xlarge", 16, 64 << 10, 8},
-	{"g.n3.8xlarge", 32, 128 << 10, 8},
-}
-
-// typeOf is the smallest type with that many vCPUs, or the largest of all.
-func typeOf(vcpu int) instanceType {
-	i := slices.IndexFunc(types, func(t instanceType) bool { return t.vcpu >= vcpu })
+func typeNamed(name string) (cloud.Type, bool) {
+	i := slices.IndexFunc(cloud.Types, func(t cloud.Type) bool { return t.Name == name })
 	if i < 0 {
-		i = len(types) - 1
+		return cloud.Type{}, false
 	}
-	return types[i]
+	return cloud.Types[i], true
 }
 
-func typeNamed(name string) (instanceType, bool) {
-	i := slices.IndexFunc(types, func(t instanceType) bool { return t.name == name })
-	if i < 0 {
-		return instanceType{}, false
-	}
-	return types[i], true
-}
-
-var typeFields = map[string]field[instanceType]{
-	"instanceTypes": exact(func(t instanceType) string { return t.name }),
-	"architecture":  exact(func(instanceType) string { return "x86_64" }),
+var typeFields = map[string]field[cloud.Type]{
+	"instanceTypes": exact(func(t cloud.Type) string { return t.Name }),
+	"architecture":  exact(func(cloud.Type) string { return "x86_64" }),
 }
 
 func (s *Service) describeTypes(c call) (any, error) {
 	if name := c.query["serviceName"]; name != "" && name != "vm" {
 		return nil, invalid("serviceName %q: want vm", name)
 	}
-	found, err := selected(c.query, types, typeFields)
+	found, err := selected(c.query, cloud.Types, typeFields)
 	result := apis.DescribeInstanceTypesResult{InstanceTypes: []vm.InstanceType{}, SpecificInstanceTypes: []vm.InstanceType{}, TotalCount: len(found)}
 	for _, t := range found {
 		result.InstanceTypes = append(result.InstanceTypes, vm.InstanceType{
-			Family: "g.n3", InstanceType: t.name, Cpu: t.vcpu, MemoryMB: t.memoryMB, NicLimit: t.nics,
+			Family: "g.n3", InstanceType: t.Name, Cpu: t.VCPU, MemoryMB: t.MemoryMB, NicLimit: cloud.NICLimit(t.VCPU),
 			Architecture: "x86_64", Generation: 3,
 		})
 	}
