@@ -123,7 +123,7 @@ func (b *builder) table(e *eni, f Family, n network) {
 		return // the kernel keeps no route through a NIC that is down
 	}
 	table, link := b.TableOf(e.Slot), e.Link.Index
-	for _, s := range n.subnets {
+	for _, s := range n.onLink() {
 		b.route(Route{Table: table, Dst: s, Link: link})
 	}
 	if f == V6 {
@@ -139,7 +139,7 @@ func (b *builder) table(e *eni, f Family, n network) {
 	if !e.SubnetRoute {
 		return
 	}
-	for _, s := range n.subnets {
+	for _, s := range n.onLink() {
 		foreign := func(r Route) bool { return r.Dst == s }
 		if !slices.ContainsFunc(b.Seen.Host.within(link, s), foreign) {
 			b.route(Route{Table: MainTable, Dst: s, Link: link, Metric: subnetRouteMetric + int(e.Slot)})

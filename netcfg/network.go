@@ -137,6 +137,19 @@ func (h Host) complete(link int, f Family, n *network) {
 	}
 }
 
+// onLink are the subnets that an ENI is in. In IPv4 that is the one of its primary address and its gateway: an address
+// of another subnet (JD Cloud lets an ENI have some) does not bring that subnet onto the ENI's link, and what is in it
+// is behind the gateway. In IPv6 a subnet may have several ranges, with one gateway that is link-local.
+func (n network) onLink() []netip.Prefix {
+	own := keep(n.subnets, func(s netip.Prefix) bool {
+		return s.Addr().Is6() || s.Contains(n.first) || s.Contains(n.gateway)
+	})
+	if len(own) == 0 { // neither is known
+		return n.subnets
+	}
+	return own
+}
+
 func (e *eni) allows(a netip.Addr) bool {
 	return len(e.Only) == 0 || slices.ContainsFunc(e.Only, func(p netip.Prefix) bool { return p.Contains(a) })
 }

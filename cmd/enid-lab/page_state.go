@@ -74,7 +74,7 @@ func (p page) state(ctx context.Context) pageState {
 		shown := pageInstance{ID: i.ID, Name: i.Name, Status: i.Status, Task: i.Task, VCPU: i.VCPU, NICLimit: i.NICLimit}
 		if st := statuses[i.ID]; st != nil {
 			shown.Agent = st.Sentence()
-		} else if p.site != nil {
+		} else if p.site != nil && i.Status != cloud.Stopped {
 			shown.Agent = "enid does not answer"
 		}
 		s.Instances = append(s.Instances, shown)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// EventKind says what happened to an attached ENI.
+// EventKind says what happened to an attached ENI, or to an instance.
 type EventKind string
 
 // The kinds of Event.
@@ -21,12 +21,15 @@ const (
 	Attached  EventKind = "attached"
 	Detached  EventKind = "detached"
 	Addresses EventKind = "addresses" // addresses, delegated prefixes, public addresses, security groups or MTU
+	// Of an instance with all its ENIs; Event.ENI is the primary.
+	PoweredOn  EventKind = "powered-on"
+	PoweredOff EventKind = "powered-off"
 )
 
 // settings is what the metadata shows and no subscriber is told.
 const settings EventKind = "settings"
 
-// Event is a change of an attached ENI. ENI is its new state, or for Detached
+// Event is a change of an attached ENI or of an instance. ENI is its new state, or for Detached
 // the state that it left.
 type Event struct {
 	Kind     EventKind
@@ -85,7 +88,7 @@ func New() *Cloud {
 	}
 }
 
-// Subscribe has f called after every change of an attached ENI, in the order of
+// Subscribe has f called after every change of an attached ENI and of an instance's power, in the order of
 // the changes, before the method that made the change returns; for what takes
 // time (SetAttachDelay), when it is done. f may read the cloud and must not change it.
 func (c *Cloud) Subscribe(f func(Event)) {

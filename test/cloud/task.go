@@ -95,8 +95,10 @@ func (c *Cloud) finish(in *instance, t task) []Event {
 		return unplug(c.enis[t.ENI])
 	case taskStart:
 		in.status = Running
+		return []Event{{PoweredOn, in.id, c.attached(in.id)[0]}}
 	case taskStop:
 		in.status = Stopped
+		return []Event{{PoweredOff, in.id, c.attached(in.id)[0]}}
 	}
 	return nil
 }

@@ -152,6 +152,12 @@ func TestLabUp(t *testing.T) {
 	eventually(t, "the other VM's enid configures it", func() bool {
 		return configured.MatchString(l.does(t, "shell", "vm2", "enid", "status").out)
 	})
+	l.prints(t, "stop i-vm2")
+	l.does(t, "shell", "vm2").ends(t, 1, "there is no VM vm2; there are: vm1")
+	l.prints(t, "start i-vm2")
+	eventually(t, "after a stop and a start everything is configured again", func() bool {
+		return configured.MatchString(l.does(t, "shell", "vm2", "enid", "status").out)
+	})
 	l.prints(t, "terminate i-vm1")
 	l.does(t, "shell", "vm1").ends(t, 1, "there are: vm2")
 }

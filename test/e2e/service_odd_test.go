@@ -12,6 +12,7 @@ import (
 	"enid/metadata"
 	"enid/netcfg"
 	"enid/test/cloud"
+	"enid/test/lab"
 )
 
 // TestServiceOddities: what an ENI of JD Cloud can be beside the usual, all of it known from the OpenAPI alone.
@@ -42,13 +43,17 @@ func TestServiceOddities(t *testing.T) {
 		t.Errorf("addresses of the block %s are on the NIC", block)
 	}
 
-	t.Log("a secondary address of another subnet leaves by its ENI as well")
+	t.Log("a secondary address of another subnet is reached from everywhere, its own subnet too, and leaves by its ENI as well")
 	must(t, s.Cloud.AssignSecondary(eni, cloud.AssignOptions{Count: 1, Subnet: "subnet-c"}))
 	all := must1[cloud.ENI](t)(s.Cloud.DescribeENI(eni)).Addresses
 	foreign := all[slices.IndexFunc(all, netip.MustParsePrefix("10.0.2.0/24").Contains)]
 	converged(t, s.a)
 	if by, err := s.a.VM.Egress(foreign, s.Lab.Outside().Addr(foreign)); err != nil || by != nic {
 		t.Errorf("%s leaves by %q, want %s (%v)", foreign, by, nic, err)
+	}
+	must(t, s.a.VM.ServeEcho())
+	for _, cell := range lab.Failed(must1[[]lab.ProbeResult](t)(s.Lab.Matrix(patient(t), s.a.VM, []netip.Addr{foreign}))) {
+		t.Errorf("not reached: %s", cell)
 	}
 	released(t, s, eni, foreign)
 

@@ -37,6 +37,8 @@ type Lab struct {
 	subnets []*Subnet
 	dhcp    []*DHCPServer
 	ports   map[metadata.MAC]*port
+	// owners are the NICs that the router sends addresses to without asking.
+	owners  map[netip.Addr]metadata.MAC
 	numbers int // of names and MACs given out
 }
 
@@ -52,7 +54,7 @@ func New() (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	l := &Lab{fabric: fabric, ports: map[metadata.MAC]*port{}}
+	l := &Lab{fabric: fabric, ports: map[metadata.MAC]*port{}, owners: map[netip.Addr]metadata.MAC{}}
 	err = fabric.addAddrs("lo", netip.PrefixFrom(metadataAddr, 32))
 	if err == nil {
 		err = l.nft(guardTable)
@@ -88,6 +90,14 @@ func (l *Lab) Close() error {
 // concerns enid, whatever this machine's are.
 func (l *Lab) VM(name string) (*Host, error) {
 	return l.host(name, vmSysctls...)
+}
+
+// Remove ends a VM whose NICs are all unplugged, with every process that was started in it.
+func (l *Lab) Remove(vm *Host) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts = slices.DeleteFunc(l.hosts, func(h *Host) bool { return h == vm })
+	return vm.close()
 }
 
 func (l *Lab) host(name string, sysctls ...string) (*Host, error) {

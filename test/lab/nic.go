@@ -37,6 +37,8 @@ type port struct {
 	name string
 	vm   *Host
 	nic  NIC
+	// owned are the addresses that the router sends here without asking.
+	owned []netip.Addr
 }
 
 // Plug hot-plugs a NIC: it appears in the VM's namespace in one step, with its name
@@ -104,8 +106,14 @@ func (l *Lab) Unplug(mac metadata.MAC) error {
 	if err := l.withLink(p, l.fabric.nl.LinkDel); err != nil {
 		return err
 	}
+	for _, a := range p.owned {
+		if l.owners[a] == mac {
+			delete(l.owners, a)
+			err = errors.Join(err, l.disown(p, a))
+		}
+	}
 	delete(l.ports, mac)
-	if err := errors.Join(l.nft(guardDel(*p)), l.steer(p.nic.Subnet, p.nic.Allowed, nil)); err != nil {
+	if err := errors.Join(err, l.nft(guardDel(*p)), l.steer(p.nic.Subnet, p.nic.Allowed, nil)); err != nil {
 		return fmt.Errorf("lab: unplug %s from %s: %w", mac, p.vm.Name, err)
 	}
 	return nil

@@ -1,9 +1,11 @@
 package lab
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+
+	"enid/metadata"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -49,8 +51,11 @@ func (l *Lab) steer(s *Subnet, before, after []netip.Prefix) error {
 		if err := at.host.reroute(index, detours(before), detours(after)); err != nil {
 			return err
 		}
-		for _, changed := range [][]netip.Prefix{before, after} {
-			if err := at.host.forgetNeighbours(index, changed); err != nil {
+		for _, changed := range slices.Concat(before, after) {
+			if at.host == l.fabric && l.owners[changed.Addr()] != (metadata.MAC{}) {
+				continue // it knows
+			}
+			if err := at.host.forgetNeighbour(index, changed); err != nil {
 				return err
 			}
 		}
@@ -68,7 +73,7 @@ func (h *Host) reroute(link int, before, after map[detour]bool) error {
 		if after[d] {
 			continue
 		}
-		if err := h.nl.RouteDel(d.route(link)); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := absent(h.nl.RouteDel(d.route(link))); err != nil {
 			return fmt.Errorf("remove route %s via %s in host %s: %w", d.prefix, d.via, h.Name, err)
 		}
 	}
@@ -79,15 +84,12 @@ func (d detour) route(link int) *netlink.Route {
 	return &netlink.Route{Dst: ipNet(d.prefix), Gw: d.via.Addr().AsSlice(), LinkIndex: link, Protocol: unix.RTPROT_STATIC}
 }
 
-func (h *Host) forgetNeighbours(link int, addrs []netip.Prefix) error {
-	for _, a := range addrs {
-		if !a.IsSingleIP() {
-			continue
-		}
-		err := h.nl.NeighDel(&netlink.Neigh{LinkIndex: link, IP: a.Addr().AsSlice()})
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("forget neighbour %s in host %s: %w", a.Addr(), h.Name, err)
-		}
+func (h *Host) forgetNeighbour(link int, a netip.Prefix) error {
+	if !a.IsSingleIP() {
+		return nil
+	}
+	if err := absent(h.nl.NeighDel(&netlink.Neigh{LinkIndex: link, IP: a.Addr().AsSlice()})); err != nil {
+		return fmt.Errorf("forget neighbour %s in host %s: %w", a.Addr(), h.Name, err)
 	}
 	return nil
 }

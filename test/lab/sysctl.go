@@ -38,10 +38,10 @@ var vmSysctls = []string{
 }
 
 // hurry makes a host ask again at once for a neighbour's MAC that it asked for too early,
-// so that what a test measures is the VM and not its peer's patience. The kernel has
-// no default for this that a new namespace could set.
+// so that what a test measures is the VM and not its peer's patience, and answer at once in
+// another's name. The kernel has no default for these that a new namespace could set.
 func (h *Host) hurry(nic string) error {
 	return h.Do(func() error {
-		return setSysctls("ipv4/neigh/"+nic+"/retrans_time_ms=10", "ipv6/neigh/"+nic+"/retrans_time_ms=10")
+		return setSysctls("ipv4/neigh/"+nic+"/retrans_time_ms=10", "ipv6/neigh/"+nic+"/retrans_time_ms=10", "ipv4/neigh/"+nic+"/proxy_delay=0")
 	})
 }

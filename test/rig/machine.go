@@ -2,6 +2,7 @@ package rig
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -104,7 +105,7 @@ func (m *Machine) follow(e cloud.Event) error {
 	case cloud.Addresses:
 		// A released address stays allowed on its own port: the VM learns of the release only
 		// after the cloud, and what matters is that nothing leaves by another port.
-		err = m.site.Lab.SetAllowed(e.ENI.MAC, m.everAllowed(e.ENI))
+		err = errors.Join(m.site.Lab.SetAllowed(e.ENI.MAC, m.everAllowed(e.ENI)), m.site.Lab.SetOwner(e.ENI.MAC, e.ENI.Addresses))
 	}
 	if err == nil && m.site.Dialect == cloud.File {
 		err = m.WriteDocument()

@@ -26,7 +26,10 @@ func (m *Machine) Plug(e cloud.ENI) error {
 	name := fmt.Sprintf("eth%d", m.names)
 	m.names++
 	m.site.mu.Unlock()
-	return m.site.Lab.Plug(m.VM, lab.NIC{Name: name, MAC: e.MAC, Subnet: subnet, Allowed: m.everAllowed(e), MTU: e.MTU})
+	if err := m.site.Lab.Plug(m.VM, lab.NIC{Name: name, MAC: e.MAC, Subnet: subnet, Allowed: m.everAllowed(e), MTU: e.MTU}); err != nil {
+		return err
+	}
+	return m.site.Lab.SetOwner(e.MAC, e.Addresses)
 }
 
 // Unplug removes an ENI's NIC.

@@ -73,6 +73,20 @@ func (r *Rig) boot() error {
 	return nil
 }
 
+// PowerOff stops the VM as a power cut does. Nothing of it is there until PowerOn but its directory.
+func (r *Rig) PowerOff() error {
+	return errors.Join(r.Cloud.Stop(r.Instance), r.Err())
+}
+
+// PowerOn boots the VM again, with the ENIs that it has now. enid does not run yet.
+func (r *Rig) PowerOn() error {
+	if err := errors.Join(r.Cloud.Start(r.Instance), r.Err()); err != nil {
+		return err
+	}
+	r.Machine = r.Site.Machine(r.Instance)
+	return nil
+}
+
 // Attach makes an ENI with n addresses in a subnet and attaches it.
 func (r *Rig) Attach(subnet string, n int) (cloud.ENI, error) {
 	e, err := r.Create(subnet, n)

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"enid/metadata"
 	"enid/test/cloud"
 	"enid/test/lab"
 )
@@ -31,7 +30,7 @@ type Options struct {
 	PrimarySecondary int
 }
 
-// Site is a cloud with its fabric, and a VM for each of the cloud's instances.
+// Site is a cloud with its fabric, and a VM for each of the cloud's instances that is not stopped.
 type Site struct {
 	Options
 	Lab   *lab.Lab
@@ -48,6 +47,7 @@ type Site struct {
 	mu       sync.Mutex
 	subnets  map[string]*lab.Subnet
 	machines map[string]*Machine // by instance
+	off      map[string]string   // of the instances that are stopped the directory of their VM, "" for one that never ran
 	public   map[netip.Addr]netip.Addr
 	err      error // of what happened in answer to a cloud event
 	byHand   bool  // the laboratory's NICs do not follow the cloud
@@ -62,7 +62,7 @@ func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Options: o, Lab: l, Cloud: c, subnets: map[string]*lab.Subnet{}, machines: map[string]*Machine{}}
+	s := &Site{Options: o, Lab: l, Cloud: c, subnets: map[string]*lab.Subnet{}, machines: map[string]*Machine{}, off: map[string]string{}}
 	if o.Dialect != cloud.File {
 		if err := s.serve(metadataPort, c.HandlerByClient(o.Dialect)); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -106,7 +106,8 @@ func (s *Site) AddSubnet(id string, prefixes ...netip.Prefix) (*lab.Subnet, erro
 	return made, nil
 }
 
-// Machine is the VM of an instance, nil for none.
+// Machine is the VM of an instance, nil for none and for one that is stopped. After a stop and a start it is another:
+// of the one before only the directory is left, as a disk.
 func (s *Site) Machine(instance string) *Machine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,6 +131,10 @@ func (s *Site) NICsByHand(on bool) {
 // Adopt makes the VMs of the instances that the cloud had before the site.
 func (s *Site) Adopt() error {
 	for _, i := range s.Cloud.Instances() {
+		if i.Status == cloud.Stopped || i.Status == cloud.Starting {
+			s.off[i.ID] = ""
+			continue
+		}
 		for _, e := range s.Cloud.Describe(i.ID) {
 			if err := s.do(cloud.Event{Kind: cloud.Attached, Instance: i.ID, ENI: e}); err != nil {
 				return err
@@ -151,13 +156,22 @@ func (s *Site) follow(e cloud.Event) {
 }
 
 func (s *Site) do(e cloud.Event) error {
-	m := s.Machine(e.Instance)
+	m, off := s.Machine(e.Instance), s.isOff(e.Instance)
+	primaryGone := e.Kind == cloud.Detached && e.ENI.Primary
 	switch {
+	case e.Kind == cloud.PoweredOn:
+		return s.powerOn(e)
 	case m == nil && e.Kind == cloud.Attached && e.ENI.Primary:
-		return s.boot(e)
+		return errors.Join(s.boot(e, ""), s.started(e.Instance))
+	case off && primaryGone:
+		return s.forget(e.Instance)
+	case off:
+		return nil // it has no NICs while it is off
 	case m == nil:
 		return fmt.Errorf("ENI %s: instance %s has no VM", e.ENI.ID, e.Instance)
-	case e.Kind == cloud.Detached && e.ENI.Primary:
+	case e.Kind == cloud.PoweredOff:
+		return s.powerOff(m)
+	case primaryGone:
 		return s.end(m)
 	}
 	return m.follow(e)
@@ -181,47 +195,13 @@ func (s *Site) translate() error {
 	return s.Lab.SetPublic(public)
 }
 
-// boot makes the VM of a new instance, its primary ENI configured as DHCP would do it.
-func (s *Site) boot(e cloud.Event) error {
-	dir, err := os.MkdirTemp("", "enid-rig")
-	if err != nil {
-		return err
-	}
-	m := &Machine{site: s, Instance: e.Instance, Dir: dir, Primary: e.ENI, allowed: map[metadata.MAC][]netip.Prefix{}}
-	if m.VM, err = s.Lab.VM(e.Instance); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.machines[e.Instance] = m
-	s.mu.Unlock()
-	if err := errors.Join(m.Plug(e.ENI), m.dhcp(), m.configure()); err != nil {
-		return err
-	}
-	if s.Dialect == cloud.File {
-		if err := m.WriteDocument(); err != nil {
-			return err
-		}
-	}
-	if s.Booted != nil {
-		return s.Booted(m)
-	}
-	return nil
-}
-
-// end stops the VM of an instance that was terminated.
-func (s *Site) end(m *Machine) error {
-	s.mu.Lock()
-	delete(s.machines, m.Instance)
-	s.mu.Unlock()
-	m.kill()
-	return errors.Join(m.Unplug(m.Primary.MAC), os.RemoveAll(m.Dir))
-}
-
 // Close stops every enid and removes everything.
 func (s *Site) Close() error {
 	s.mu.Lock()
 	machines := s.machines
 	s.machines = map[string]*Machine{}
+	off := s.off
+	s.off = map[string]string{}
 	s.mu.Unlock()
 	for _, server := range s.servers {
 		_ = server.Close()
@@ -230,6 +210,9 @@ func (s *Site) Close() error {
 	for _, m := range machines {
 		m.kill()
 		errs = append(errs, os.RemoveAll(m.Dir))
+	}
+	for _, dir := range off {
+		errs = append(errs, os.RemoveAll(dir))
 	}
 	return errors.Join(append(errs, s.Lab.Close())...)
 }
