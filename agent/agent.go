@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -68,11 +69,13 @@ type Agent struct {
 	file     slotsFile
 	history  history
 	outage   outage
+	memory   memory
 	problems []metadata.Problem // of the agent itself: configuration, HTTP, files
 	counters counters
 	status   atomic.Pointer[Status]
 	ready    bool
-	chains   bool // iptables is looked at
+	chains   bool           // iptables is looked at
+	lostRA   []metadata.MAC // see lostDefaults
 	// policyStates are those that the log has, by name.
 	policyStates map[string]netcfg.PolicyState
 	reports      chan metadata.Problem // from beside the loop, see Report
@@ -98,6 +101,7 @@ func New(o Options) *Agent {
 	if a.slots, err = a.file.load(); err != nil {
 		a.log.Warn(err.Error())
 	}
+	a.memory = a.remembered(o.Config.StateDir)
 	a.outage.since = a.started
 	a.status.Store(&Status{Version: o.Version, ENIs: []ENIStatus{}, Policies: []PolicyStatus{}, Problems: []metadata.Problem{}, Metadata: MetadataStatus{Provider: string(o.Config.Metadata.Provider), Since: a.started}})
 	return a
@@ -123,20 +127,45 @@ type outage struct {
 // learn takes one result of the source.
 func (a *Agent) learn(s metadata.Snapshot, err error, now time.Time) {
 	if err != nil {
-		if a.outage.err == nil {
-			a.outage.since = now
-			a.log.Warn("metadata does not answer, everything stays as it is", "error", err)
-		}
-		a.outage.err = err
+		a.fail(err, now)
 		return
 	}
-	if a.outage.err != nil {
+	if a.noCloud() {
+		a.log.Info("a cloud is found", "provider", s.Provider)
+		a.outage.since = now
+	} else if a.outage.err != nil {
 		a.log.Info("metadata answers again", "after", now.Sub(a.outage.since).Round(time.Millisecond))
 		a.outage.since = now
 	}
 	a.outage.err, a.outage.lastAnswer = nil, now
 	a.answered = s
+	a.memory.confirm(s)
 	a.belief = a.belief.Update(s, now, a.config.Metadata.DetachAfter)
+}
+
+// fail notes that nothing was learnt, with one line in the log until something is.
+func (a *Agent) fail(err error, now time.Time) {
+	before := a.outage.err
+	a.outage.err = err
+	if none, ok := errors.AsType[*NoCloudError](err); ok && a.noCloud() {
+		if !isNoCloud(before) {
+			a.outage.since = now
+			a.log.Info(none.Summary)
+		}
+		return
+	}
+	if before == nil || isNoCloud(before) && !isNoCloud(err) {
+		a.outage.since = now
+		a.log.Warn("metadata does not answer, everything stays as it is", "error", err)
+	}
+}
+
+// noCloud reports whether this host is in no cloud, as far as can be told: nothing is known of any ENI.
+func (a *Agent) noCloud() bool { return isNoCloud(a.outage.err) && len(a.belief.Interfaces()) == 0 }
+
+func isNoCloud(err error) bool {
+	_, ok := errors.AsType[*NoCloudError](err)
+	return ok
 }
 
 // enis are the believed interfaces with what the configuration says of each, and what the host knows of their
@@ -206,8 +235,12 @@ func (s *Status) summary() string {
 	if wrong > 0 {
 		text += fmt.Sprintf(", %d not", wrong)
 	}
-	if !s.Metadata.OK && s.Metadata.Error == "" {
+	if s.Metadata.NoCloud {
+		text = "no cloud found, nothing to do"
+	} else if !s.Metadata.OK && s.Metadata.Error == "" {
 		text += ", the metadata has not answered yet"
+	} else if !s.Metadata.LastGood.IsZero() {
+		text += ", the metadata does not answer, its last good answer is used"
 	} else if !s.Metadata.OK {
 		text += ", the metadata does not answer"
 	}

@@ -42,12 +42,15 @@ type Config struct {
 type MetadataConfig struct {
 	Provider Provider
 	Endpoint string        // scheme://host[:port] instead of the provider's own, "" is the provider's own
-	Poll     time.Duration // between two questions
+	Poll     time.Duration // within it a change is seen, and a loss confirmed
 	// DetachAfter is how long the answers must have been whole and the same before an ENI
 	// that they no longer list is taken down while its NIC is still there.
 	DetachAfter time.Duration
-	Mark        uint32 // packet mark of the questions (SO_MARK), for hosts that lock the service; 0 is none
-	Interface   string // name of the NIC by which alone they leave (SO_BINDTODEVICE), "" is any
+	// MaxAge is how old the last good metadata may be to be used after a start at which the metadata does not
+	// answer; 0 is never.
+	MaxAge    time.Duration
+	Mark      uint32 // packet mark of the questions (SO_MARK), for hosts that lock the service; 0 is none
+	Interface string // name of the NIC by which alone they leave (SO_BINDTODEVICE), "" is any
 	// OpenAPI is OpenAPIAuto, OpenAPIOff, or scheme://host[:port] instead of the cloud's own.
 	OpenAPI string
 	File    string // absolute path of the interfaces document of ProviderFile, else ""
@@ -58,12 +61,19 @@ type MetadataConfig struct {
 // Provider is a metadata dialect, or the way to find it.
 type Provider string
 
-// The providers of this version. A configuration that names another one is an error.
+// The providers. A configuration that names another one is an error.
 const (
-	ProviderAuto    Provider = "auto" // ask the host which cloud this is
-	ProviderJDCloud Provider = "jdcloud"
-	ProviderEC2     Provider = "ec2"
-	ProviderFile    Provider = "file" // MetadataConfig.File instead of a cloud
+	ProviderAuto       Provider = "auto" // ask the host which cloud this is
+	ProviderJDCloud    Provider = "jdcloud"
+	ProviderEC2        Provider = "ec2"
+	ProviderAliyun     Provider = "aliyun"
+	ProviderGCP        Provider = "gcp"
+	ProviderAzure      Provider = "azure"
+	ProviderOCI        Provider = "oci"
+	ProviderTencent    Provider = "tencent"
+	ProviderVolcengine Provider = "volcengine"
+	ProviderOpenStack  Provider = "openstack" // Huawei Cloud too
+	ProviderFile       Provider = "file"      // MetadataConfig.File instead of a cloud
 )
 
 // What MetadataConfig.OpenAPI may be besides an endpoint.
@@ -151,6 +161,7 @@ func Default() Config {
 			Provider:    ProviderAuto,
 			Poll:        10 * time.Second,
 			DetachAfter: time.Minute,
+			MaxAge:      24 * time.Hour,
 			OpenAPI:     OpenAPIAuto,
 			Overlay:     "/etc/enid/interfaces.d",
 		},

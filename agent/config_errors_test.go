@@ -7,6 +7,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// providerWords are those that the configuration takes, as an error lists them.
+func providerWords() string {
+	words := "auto, "
+	for _, c := range clouds {
+		words += string(c.provider) + ", "
+	}
+	return words + "file"
+}
+
 // mistakes and what a user is told about them, after the name of the file.
 var mistakes = []struct{ yaml, want string }{
 	{`metdata: {}`,
@@ -30,9 +39,9 @@ var mistakes = []struct{ yaml, want string }{
 	{`- a`,
 		"1:1: a list is not a mapping; want the keys http, interfaces, log, metadata, neighbours, policies, resync, return_path, routing, runtime_dir, state_dir"},
 	{`metadata: 3`,
-		`1:11: metadata: "3" is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, openapi, overlay, poll, provider`},
+		`1:11: metadata: "3" is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, max_age, openapi, overlay, poll, provider`},
 	{`metadata: [a]`,
-		"1:11: metadata: a list is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, openapi, overlay, poll, provider"},
+		"1:11: metadata: a list is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, max_age, openapi, overlay, poll, provider"},
 	{`interfaces: {}`,
 		"1:13: interfaces: a mapping is not a list; want a list of entries that begin with match"},
 	{"interfaces:\n  - eth0",
@@ -51,18 +60,22 @@ var mistakes = []struct{ yaml, want string }{
 		"2:9: metadata.poll: a list; want a duration with its unit from 1s to 1h, such as 30s"},
 	{"metadata:\n  detach_after: 0s",
 		`2:17: metadata.detach_after: "0s" is out of range; want a duration with its unit from 1s to 24h, such as 30s`},
+	{"metadata:\n  max_age: 0s",
+		`2:12: metadata.max_age: "0s"; want off, or a duration with its unit from 1m to 720h, such as 24h`},
+	{"metadata:\n  max_age: never",
+		`2:12: metadata.max_age: "never"; want off, or a duration with its unit from 1m to 720h, such as 24h`},
 	{`resync: 1s`,
 		`1:9: resync: "1s" is out of range; want a duration with its unit from 10s to 24h, such as 30s`},
 	{`resync: never`,
 		`1:9: resync: "never" is not a duration; want a duration with its unit from 10s to 24h, such as 30s`},
 	{`metadata: {provider: jdclod}`,
 		`1:22: metadata.provider: "jdclod" is not known here; did you mean "jdcloud"?`},
-	{`metadata: {provider: aliyun}`,
-		"1:22: metadata.provider: provider aliyun is not built into this version of enid; built in: jdcloud, ec2, file"},
+	{`metadata: {provider: hetzner}`,
+		`1:22: metadata.provider: "hetzner" is not known here; want one of ` + providerWords()},
 	{`metadata: {provider: 3}`,
-		`1:22: metadata.provider: "3" is not known here; want one of auto, jdcloud, ec2, file`},
+		`1:22: metadata.provider: "3" is not known here; want one of ` + providerWords()},
 	{`metadata: {provider: ''}`,
-		`1:22: metadata.provider: "" is not known here; want one of auto, jdcloud, ec2, file`},
+		`1:22: metadata.provider: "" is not known here; want one of ` + providerWords()},
 	{"metadata:\n  provider: file",
 		`2:13: metadata.provider: "file" needs a document to read; want metadata.file set to its absolute path`},
 	{`metadata: {provider: ec2, file: /a}`,
@@ -214,7 +227,7 @@ var mistakes = []struct{ yaml, want string }{
 	{"http: |\n  a:1\n",
 		`1:7: http: a block of text; want host:port, such as 127.0.0.1:9967, [::1]:9967 or :9967 for every address, or "" to turn it off`},
 	{`metadata: &m {}`,
-		"1:11: metadata: an anchor, alias or tag of YAML is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, openapi, overlay, poll, provider"},
+		"1:11: metadata: an anchor, alias or tag of YAML is not a mapping; want the keys detach_after, dhcp, endpoint, file, interface, mark, max_age, openapi, overlay, poll, provider"},
 	{"http: a\nhttp: b",
 		`2:1: the YAML cannot be understood: mapping key "http" already defined at [1:1]`},
 	{"http: a\n\"http\": b",
@@ -242,7 +255,7 @@ var mistakes = []struct{ yaml, want string }{
 	{`xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: 1`,
 		"1:1: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: unknown key; want one of http, interfaces, log, metadata, neighbours, policies, resync, return_path, routing, runtime_dir, state_dir"},
 	{"# ü\nhttp: ':80' # é\nmetadata: {é: 1}",
-		"3:12: metadata.é: unknown key; want one of detach_after, dhcp, endpoint, file, interface, mark, openapi, overlay, poll, provider"},
+		"3:12: metadata.é: unknown key; want one of detach_after, dhcp, endpoint, file, interface, mark, max_age, openapi, overlay, poll, provider"},
 }
 
 func TestParseErrors(t *testing.T) {

@@ -39,7 +39,7 @@ func TestShippedConfig(t *testing.T) {
 	}
 	// Equal to the defaults proves nothing about a key that is not there.
 	keys := []string{
-		"metadata", "provider", "endpoint", "mark", "interface", "poll", "detach_after", "openapi", "file", "overlay", "dhcp", "interfaces", "return_path",
+		"metadata", "provider", "endpoint", "mark", "interface", "poll", "detach_after", "max_age", "openapi", "file", "overlay", "dhcp", "interfaces", "return_path",
 		"routing", "table", "priority", "block_priority", "protocol", "mark", "group",
 		"neighbours", "http", "runtime_dir", "state_dir", "resync", "log", "level", "format",
 	}

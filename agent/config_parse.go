@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
-
 	"enid/metadata"
 	"enid/netcfg"
 )
@@ -62,6 +60,7 @@ func (s setting) metadata(m *MetadataConfig) error {
 		"endpoint":     into(&m.Endpoint, endpoint),
 		"poll":         into(&m.Poll, duration(time.Second, time.Hour)),
 		"detach_after": into(&m.DetachAfter, duration(time.Second, 24*time.Hour)),
+		"max_age":      into(&m.MaxAge, maxAge),
 		"mark":         into(&m.Mark, integer[uint32](math.MaxUint32)),
 		"interface":    into(&m.Interface, nicOrNone),
 		"openapi":      into(&m.OpenAPI, openAPI),
@@ -98,15 +97,12 @@ func (s setting) sources(m *MetadataConfig) error {
 	return nil
 }
 
-// The dialects that have a name in the configuration but not in this version.
-var notBuiltIn = []string{"aliyun", "gcp", "azure", "oci", "tencent", "volcengine", "openstack"}
-
 func provider(s setting) (Provider, error) {
-	builtIn := []string{string(ProviderJDCloud), string(ProviderEC2), string(ProviderFile)}
-	if n, ok := s.node.(*ast.StringNode); ok && slices.Contains(notBuiltIn, n.Value) {
-		return "", s.fail("provider %s is not built into this version of enid; built in: %s", n.Value, strings.Join(builtIn, ", "))
+	words := []string{string(ProviderAuto)}
+	for _, c := range clouds {
+		words = append(words, string(c.provider))
 	}
-	word, err := s.word(append([]string{string(ProviderAuto)}, builtIn...))
+	word, err := s.word(append(words, string(ProviderFile)))
 	return Provider(word), err
 }
 

@@ -44,6 +44,8 @@ var valid = []struct {
 	{"limits", "metadata: {poll: 1h, detach_after: 1s}\nresync: 24h", func(c *Config) {
 		c.Metadata.Poll, c.Metadata.DetachAfter, c.Resync = 3600e9, 1e9, 86400e9
 	}},
+	{"no last good metadata", "metadata: {max_age: off}", func(c *Config) { c.Metadata.MaxAge = 0 }},
+	{"last good metadata of a month", "metadata: {max_age: 720h}", func(c *Config) { c.Metadata.MaxAge = 720 * 3600e9 }},
 	{"return_path auto", "return_path: auto", func(*Config) {}},
 	{"a decimal mark", "routing: {mark: 2130706432}", func(*Config) {}},
 }

@@ -33,7 +33,7 @@ func mustMAC(t testing.TB, s string) metadata.MAC {
 func full(t testing.TB) Config {
 	return Config{
 		Metadata: MetadataConfig{
-			Provider: ProviderFile, Poll: 2500 * time.Millisecond, DetachAfter: 5 * time.Minute, OpenAPI: OpenAPIOff, File: "/srv/enid/interfaces.yaml",
+			Provider: ProviderFile, Poll: 2500 * time.Millisecond, DetachAfter: 5 * time.Minute, MaxAge: 2 * time.Hour, OpenAPI: OpenAPIOff, File: "/srv/enid/interfaces.yaml",
 		},
 		Interfaces: []InterfaceRule{
 			{Match{MAC: mustMAC(t, "02:29:96:8f:00:01")}, InterfaceConfig{Ignore: true}},

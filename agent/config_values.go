@@ -82,6 +82,18 @@ func duration(least, most time.Duration) func(setting) (time.Duration, error) {
 	}
 }
 
+// maxAge is a duration, or off.
+func maxAge(s setting) (time.Duration, error) {
+	if n, ok := s.node.(*ast.StringNode); ok && n.Value == "off" {
+		return 0, nil
+	}
+	d, err := duration(time.Minute, 720*time.Hour)(s)
+	if err != nil {
+		return 0, s.wrong("", "off, or a duration with its unit from 1m to 720h, such as 24h")
+	}
+	return d, nil
+}
+
 // short is 1h instead of 1h0m0s.
 func short(d time.Duration) string {
 	s := d.String()

@@ -47,6 +47,9 @@ func (a *Agent) askDoctor(ctx context.Context) []netcfg.Finding {
 	case errors.Is(err, syscall.EACCES):
 		return []netcfg.Finding{{Severity: netcfg.SeverityError, Check: "metadata-locked", Evidence: err.Error(),
 			Remedy: "give enid the mark that opens it (metadata.mark, 0x7fff0815 where systemd-imdsd locked it) and the NIC (metadata.interface)"}}
+	case isNoCloud(err):
+		return []netcfg.Finding{{Severity: netcfg.SeverityWarning, Check: "no-cloud", Evidence: err.Error(),
+			Remedy: "where this host is in a cloud, set metadata.provider; where it is in none, metadata.file, or remove enid"}}
 	case err != nil:
 		return []netcfg.Finding{{Severity: netcfg.SeverityError, Check: "metadata-unreachable", Evidence: err.Error(),
 			Remedy: "everything stays as it is until it answers; see whether the address leaves by the primary: enid explain any 169.254.169.254"}}

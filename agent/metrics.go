@@ -13,6 +13,7 @@ import (
 // counters are what only grows. They are written by the loop and read by scrapes.
 type counters struct {
 	ops    *prometheus.CounterVec
+	held   *prometheus.CounterVec
 	passes prometheus.Histogram
 	source atomic.Pointer[Source] // whose requests are counted
 	poll   atomic.Int64           // the poll interval, a time.Duration
@@ -25,11 +26,17 @@ func (c *counters) init() {
 	c.ops = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "enid_kernel_operations_total", Help: "Changes made to the kernel, by object and result.",
 	}, []string{"object", "result"})
+	c.held = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "enid_metadata_postponed_total", Help: "Questions to the metadata that were put off, by reason: budget (requests a second are limited) or refused (the service asked for it).",
+	}, []string{"reason"})
 	c.passes = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "enid_pass_duration_seconds", Help: "Time from looking at the kernel to having looked again after writing.",
 		Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
 	})
 }
+
+// postpone counts a question that comes later than it would.
+func (c *counters) postpone(reason string) { c.held.WithLabelValues(reason).Inc() }
 
 func (c *counters) op(r netcfg.Result) {
 	result := "ok"
@@ -81,7 +88,7 @@ func (c *counters) alive(within time.Duration) bool {
 // Metrics is the agent's state for a registry: gauges are computed from the status at each
 // scrape, so that they cannot disagree with it.
 func (a *Agent) Metrics() []prometheus.Collector {
-	return []prometheus.Collector{a.counters.ops, a.counters.passes, statusCollector{a}}
+	return []prometheus.Collector{a.counters.ops, a.counters.held, a.counters.passes, statusCollector{a}}
 }
 
 var (
@@ -95,6 +102,9 @@ var (
 	descConverged = prometheus.NewDesc("enid_converged", "1 when the kernel is as the metadata wants it.", nil, nil)
 	descMetaUp    = prometheus.NewDesc("enid_metadata_up", "1 when the metadata answered last time.", nil, nil)
 	descMetaLast  = prometheus.NewDesc("enid_metadata_last_answer_timestamp_seconds", "Unix time of the newest answer of the metadata, 0 for never.", nil, nil)
+	descProvider  = prometheus.NewDesc("enid_metadata_provider", "1, with the provider of the metadata: auto while it is looked for, none where no cloud is found.", []string{"provider"}, nil)
+	descMetaAge   = prometheus.NewDesc("enid_metadata_age_seconds", "Age of the newest answer of the metadata that is in use, not there while there is none.", nil, nil)
+	descStale     = prometheus.NewDesc("enid_eni_stale", "1 for an ENI that is known from the metadata's last good answer and was not confirmed since the start.", []string{"eni"}, nil)
 	descRequests  = prometheus.NewDesc("enid_metadata_requests_total", "Requests to the metadata, by result.", []string{"result"}, nil)
 	descInfo      = prometheus.NewDesc("enid_build_info", "1, with the version.", []string{"version"}, nil)
 )
@@ -103,7 +113,7 @@ type statusCollector struct{ a *Agent }
 
 // Describe sends every series' description.
 func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descENI, descENISince, descWanted, descPresent, descProblems, descReturn, descPolicy, descConverged, descMetaUp, descMetaLast, descRequests, descInfo} {
+	for _, d := range []*prometheus.Desc{descENI, descENISince, descWanted, descPresent, descProblems, descReturn, descPolicy, descConverged, descMetaUp, descMetaLast, descMetaAge, descStale, descProvider, descRequests, descInfo} {
 		ch <- d
 	}
 }
@@ -118,6 +128,10 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descConverged, number(s.Converged))
 	gauge(descMetaUp, number(s.Metadata.OK))
 	gauge(descMetaLast, seconds(s.Metadata.LastAnswer))
+	if newest := latest(s.Metadata.LastAnswer, s.Metadata.LastGood); !newest.IsZero() {
+		gauge(descMetaAge, time.Since(newest).Seconds())
+	}
+	gauge(descProvider, 1, s.Metadata.provider())
 	gauge(descReturn, number(s.ReturnPath.IPv4), "ipv4")
 	gauge(descReturn, number(s.ReturnPath.IPv6), "ipv6")
 	for _, p := range s.Policies {
@@ -130,6 +144,7 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range s.ENIs {
 		gauge(descENI, 1, e.Name, e.NIC, string(e.Phase))
 		gauge(descENISince, seconds(e.Since), e.Name)
+		gauge(descStale, number(!e.StaleSince.IsZero()), e.Name)
 		present := 0
 		for _, address := range e.Addresses {
 			if address.Present {
@@ -148,6 +163,13 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	for result, n := range c.a.counters.requests() {
 		ch <- prometheus.MustNewConstMetric(descRequests, prometheus.CounterValue, float64(n), result)
 	}
+}
+
+func (m MetadataStatus) provider() string {
+	if m.NoCloud {
+		return "none"
+	}
+	return m.Provider
 }
 
 func number(b bool) float64 {

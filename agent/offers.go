@@ -52,6 +52,9 @@ func (o offered) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	return s, nil
 }
 
+// inner is the source without the offers.
+func (o offered) inner() Source { return o.Source }
+
 // Requests counts the source's requests by result.
 func (o offered) Requests() map[string]uint64 { return requests(o.Source) }
 

@@ -23,7 +23,8 @@ func (a *Agent) Apply(ctx context.Context) error {
 		return err
 	}
 	out := a.pass(ctx, true)
-	if a.inquireOnce(ctx, out.links) {
+	offered, heard := a.inquireOnce(ctx, out.links), a.listenOnce(ctx, out.links)
+	if offered || heard {
 		if err := a.ask(ctx); err != nil {
 			return err
 		}
@@ -32,9 +33,13 @@ func (a *Agent) Apply(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	a.keep(time.Now())
 	s := a.Status()
 	if !out.converged {
 		err = errors.New("the kernel is not as it should be")
+	}
+	if of := a.LastGood(); !of.IsZero() {
+		err = errors.Join(err, fmt.Errorf("metadata: %w; its last good answer, of %s, is applied", a.outage.err, of.Format(time.RFC3339)))
 	}
 	for _, p := range s.Problems {
 		if p.Reason == "no-role" {
@@ -64,6 +69,9 @@ func (a *Agent) Plan(ctx context.Context) ([]netcfg.Op, error) {
 func (a *Agent) ask(ctx context.Context) error {
 	for first := true; ; first = false {
 		s, err := a.source.Fetch(ctx)
+		if err != nil && first && a.recallInstead(ctx, err) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("metadata: %w", err)
 		}
@@ -130,7 +138,7 @@ func (a *Agent) removeFiles() []error {
 	if a.neighbours != nil {
 		errs = append(errs, a.neighbours(nil))
 	}
-	for _, f := range []string{a.file.path, filepath.Join(a.config.RuntimeDir, "record.json")} {
+	for _, f := range []string{a.file.path, a.memory.path, filepath.Join(a.config.RuntimeDir, "record.json")} {
 		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

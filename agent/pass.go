@@ -52,6 +52,7 @@ func (a *Agent) pass(ctx context.Context, full bool) outcome {
 	}
 	r.problems = append(r.problems, a.spared.problems()...)
 	r.out.links = r.seen.Host.Links
+	a.lostRA = lostDefaults(r.target)
 	a.publish(r)
 	return r.out
 }

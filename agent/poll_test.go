@@ -27,8 +27,8 @@ func TestHurryForANewNIC(t *testing.T) {
 			least, most int
 		}{
 			{time.Minute, 560, 601},
-			{9 * time.Minute, 530, 545},
-			{time.Hour, 359, 402},
+			{9 * time.Minute, 515, 545},
+			{time.Hour, 399, 452},
 		} {
 			h.after(phase.lasts)
 			if n := len(h.cloud.questions()); n < phase.least || n > phase.most {
@@ -181,5 +181,21 @@ func TestFiles(t *testing.T) {
 		Poke(h.events.Files)
 		h.after(2100 * time.Millisecond)
 		h.wantAddresses("10.0.0.5", "10.0.0.6")
+	})
+}
+
+// TestLossWithinOnePoll: an address that goes is gone within the poll interval, the answer that confirms it included.
+func TestLossWithinOnePoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := started(t, eni(0, 5, 6))
+		defer h.stop()
+		for range 50 {
+			h.cloud.says(eni(0, 5))
+			h.after(10 * time.Second)
+			h.wantAddresses("10.0.0.5")
+			h.cloud.says(eni(0, 5, 6))
+			h.after(10 * time.Second)
+			h.wantAddresses("10.0.0.5", "10.0.0.6")
+		}
 	})
 }

@@ -48,7 +48,7 @@ func (a *Agent) publish(r report) {
 	now := time.Now()
 	last := a.status.Load()
 	s := &Status{
-		Version: a.version, Instance: a.answered.Instance, LastPass: now, LastChange: last.LastChange,
+		Version: a.version, Instance: a.instance(), LastPass: now, LastChange: last.LastChange,
 		Converged: r.out.converged,
 		Metadata:  a.metadataStatus(),
 		ENIs:      []ENIStatus{}, // in JSON a list, also where it is empty
@@ -88,10 +88,22 @@ func (a *Agent) publish(r report) {
 	a.status.Store(s)
 }
 
+// instance is the id of this one, as far as it is known.
+func (a *Agent) instance() string {
+	if !a.LastGood().IsZero() {
+		return a.memory.file.Instance
+	}
+	return a.answered.Instance
+}
+
 func (a *Agent) metadataStatus() MetadataStatus {
 	m := MetadataStatus{
 		Provider: a.answered.Provider, OK: a.outage.err == nil && !a.outage.lastAnswer.IsZero(),
 		Since: a.outage.since, LastAnswer: a.outage.lastAnswer, Settled: a.belief.Settled(),
+		NoCloud: a.noCloud(), LastGood: a.LastGood(),
+	}
+	if m.Provider == "" && !m.LastGood.IsZero() {
+		m.Provider = a.memory.file.Provider
 	}
 	if m.Provider == "" {
 		m.Provider = string(a.config.Metadata.Provider)
@@ -118,9 +130,12 @@ func (a *Agent) eniStatus(b metadata.Believed, o netcfg.Outcome, r report) ENISt
 	b.MAC = o.MAC // an ENI that only the kernel remembers is not believed at all
 	e := ENIStatus{
 		Name: b.Name(), MAC: o.MAC, NIC: o.Link.Name, Primary: b.Primary.Value || o.Slot == netcfg.Primary, Slot: o.Slot, Phase: o.Phase,
-		Prefixes: b.Prefixes.Value, Subnets: b.Subnets.Value, Gateways: b.Gateways.Value,
+		Prefixes: b.Prefixes.Value, Local: b.Local.Value, Subnets: b.Subnets.Value, Gateways: b.Gateways.Value,
 		Origins: origins(b.Interface), Problems: append([]metadata.Problem{}, slices.Concat(o.Problems, a.answerProblems(b.Name()))...),
-		Addresses: []AddressStatus{}, AbsentSince: b.AbsentSince,
+		Addresses: []AddressStatus{}, AbsentSince: b.AbsentSince, StaleSince: a.memory.staleSince(o.MAC),
+	}
+	if b.VLAN.State == metadata.Known {
+		e.VLAN = &b.VLAN.Value
 	}
 	if o.Slot != netcfg.NoSlot {
 		e.Table = a.config.Routing.TableOf(o.Slot)

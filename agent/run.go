@@ -46,16 +46,18 @@ type loop struct {
 	*Agent
 	events Events
 	poller *poller
+	watch  longpoll
 	resync *time.Ticker
 	retry  *time.Timer
 	// watchdog is when to say that the daemon lives, patience when the start counts as done anyhow.
-	watchdog, patience <-chan time.Time
-	backoff            metadata.Backoff
-	load               func() (Config, error)
-	rebuild            func(Config) (Source, error)
-	onLoad             func(Config)
-	links              []netcfg.Link // of the last pass that could read them
-	storm              storm
+	// unanswered is when to do without the metadata.
+	watchdog, patience, unanswered <-chan time.Time
+	backoff                        metadata.Backoff
+	load                           func() (Config, error)
+	rebuild                        func(Config) (Source, error)
+	onLoad                         func(Config)
+	links                          []netcfg.Link // of the last pass that could read them
+	storm                          storm
 	// pause ends when the kernel's pokes are heard again, calm when a fight is over.
 	pause, calm *time.Timer
 	paused      bool
@@ -81,19 +83,20 @@ func (a *Agent) Run(ctx context.Context, events Events, reload Reloader) error {
 	}
 	defer release()
 	l := &loop{
-		Agent: a, events: events, poller: newPoller(a.config.Metadata.Poll),
+		Agent: a, events: events, poller: newPoller(a.config.Metadata.Poll), watch: newLongpoll(),
 		resync: time.NewTicker(a.config.Resync), retry: time.NewTimer(time.Hour),
 		pause: time.NewTimer(time.Hour), calm: time.NewTimer(time.Hour),
 		backoff: metadata.Backoff{Min: retryLeast, Max: retryMost},
 		load:    reload.Load, rebuild: reload.Source, onLoad: reload.Changed,
 	}
+	l.poller.held = l.counters.postpone
 	defer l.resync.Stop()
 	if interval, ok := a.notify.WatchdogInterval(); ok {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		l.watchdog = ticker.C
 	}
-	l.patience = time.After(readyTimeout)
+	l.patience, l.unanswered = time.After(readyTimeout), time.After(recallAfter)
 	for _, t := range []*time.Timer{l.retry, l.pause, l.calm} {
 		t.Stop()
 		defer t.Stop()
@@ -122,15 +125,28 @@ func (l *loop) wait(ctx context.Context) bool {
 		_ = l.notify.Watchdog()
 	case <-l.patience:
 		l.tellReady()
+	case <-l.unanswered:
+		if l.recall(l.links, time.Now()) {
+			l.work(ctx, false)
+		}
 	case <-l.poller.timer.C:
 		l.poller.ask(ctx, l.source)
 	case <-l.events.Files:
 		l.poller.askAnew(ctx, l.source)
 	case answer := <-l.poller.answers:
 		l.poller.answered(answer.err)
+		if answer.err != nil {
+			l.recall(l.links, time.Now())
+		}
 		l.learn(answer.snapshot, answer.err, time.Now())
 		l.work(ctx, false)
+		l.keep(time.Now())
 		l.poller.catchUp(ctx, l.source)
+		if answer.err == nil {
+			l.await(ctx)
+		}
+	case w := <-l.watch.ended:
+		l.waited(ctx, w)
 	case <-l.pause.C:
 		l.paused = false
 	case <-kernel:
@@ -168,23 +184,20 @@ func (l *loop) work(ctx context.Context, full bool) outcome {
 	if out.links != nil {
 		l.links = out.links
 	}
-	before := len(l.poller.nics)
 	l.inquire(ctx)
+	l.listen(ctx)
 	l.poller.schedule(l.Agent, l.links)
-	if len(l.poller.nics) > before {
-		l.poller.ask(ctx, l.source) // a new NIC: ask now, not at the next poll
-	}
 	l.tellReady()
 	_ = l.notify.Status(l.Status().Sentence())
 	l.rest()
 	return out
 }
 
-// tellReady reports the start as done once: after the first converged pass on an answer,
-// or when the metadata keeps the host waiting.
+// tellReady reports the start as done once: after the first converged pass on an answer or on the last good one, at
+// once where there is no cloud, or when the metadata keeps the host waiting.
 func (l *loop) tellReady() {
-	answered := !l.outage.lastAnswer.IsZero() && l.Status().Converged
-	if !l.ready && (answered || time.Since(l.started) >= readyTimeout) {
+	known := !l.outage.lastAnswer.IsZero() || !l.memory.recalled.IsZero()
+	if !l.ready && (known && l.Status().Converged || l.noCloud() || time.Since(l.started) >= readyTimeout) {
 		l.ready = true
 		_ = l.notify.Ready()
 	}
@@ -227,9 +240,11 @@ func (l *loop) adopt(config Config) error {
 	if err != nil {
 		return err
 	}
+	stayWith(l.source, source)
 	l.config = config
 	l.setSource(source)
 	l.poller.forget()
+	l.unwatch()
 	l.counters.poll.Store(int64(config.Metadata.Poll))
 	l.resync.Reset(config.Resync)
 	l.poller.backoff.Max = config.Metadata.Poll

@@ -43,8 +43,8 @@ func TestSteadyStateIsSilent(t *testing.T) {
 		if diff := cmp.Diff(before, h.objects(), compareObjects); diff != "" {
 			t.Error(diff)
 		}
-		if n := len(h.cloud.questions()); n < 359 || n > 401 {
-			t.Errorf("%d questions in an hour, want one every 9 to 10 seconds", n)
+		if n := len(h.cloud.questions()); n < 399 || n > 451 {
+			t.Errorf("%d questions in an hour, want one every 8 to 9 seconds", n)
 		}
 	})
 }

@@ -2,15 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"enid/metadata"
 	"enid/metadata/document"
-	"enid/metadata/ec2"
 	"enid/metadata/file"
 	"enid/metadata/jdcloud"
 )
@@ -40,32 +35,30 @@ func NewSource(c MetadataConfig) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	return withOffers(completed{s, c.Overlay}, c), nil
+	return withOffers(withRouters(completed{s, c.Overlay}), c), nil
 }
 
 func dialect(c MetadataConfig) (Source, error) {
-	dial := metadata.Dial{Mark: c.Mark, Interface: c.Interface}
-	switch {
-	case c.Provider == ProviderFile || c.Provider == ProviderAuto && c.File != "":
+	if c.Provider == ProviderFile {
 		return file.New(c.File), nil
-	case c.Provider == ProviderEC2:
-		return ec2.New(c.Endpoint, dial)
-	case c.Provider == ProviderJDCloud:
-		return newJDCloud(c)
 	}
-	jd, err := newJDCloud(c)
-	if err != nil {
-		return nil, err
+	dial := metadata.Dial{Mark: c.Mark, Interface: c.Interface}
+	var candidates []candidate
+	for _, cloud := range clouds {
+		if c.Provider != ProviderAuto && c.Provider != cloud.provider {
+			continue
+		}
+		s, err := cloud.open(c, dial)
+		if err != nil || c.Provider == cloud.provider {
+			return s, err
+		}
+		candidates = append(candidates, candidate{string(cloud.provider), s})
 	}
-	aws, err := ec2.New(c.Endpoint, dial)
-	if err != nil {
-		return nil, err
-	}
-	return newDetector(vendor("/sys/class/dmi/id"), candidate{"jdcloud", jd}, candidate{"ec2", aws}), nil
+	return newDetector(readDMI("/sys"), candidates...), nil
 }
 
-func newJDCloud(c MetadataConfig) (*jdcloud.Source, error) {
-	s, err := jdcloud.New(c.Endpoint, metadata.Dial{Mark: c.Mark, Interface: c.Interface})
+func newJDCloud(c MetadataConfig, dial metadata.Dial) (*jdcloud.Source, error) {
+	s, err := jdcloud.New(c.Endpoint, dial)
 	if err != nil || c.OpenAPI == OpenAPIOff {
 		return s, err
 	}
@@ -102,6 +95,9 @@ func complete(ctx context.Context, source Source, s metadata.Snapshot) metadata.
 	return s
 }
 
+// inner is the provider.
+func (c completed) inner() Source { return c.Source }
+
 // Requests counts the provider's requests by result, where it makes any.
 func (c completed) Requests() map[string]uint64 { return requests(c.Source) }
 
@@ -110,77 +106,4 @@ func requests(s Source) map[string]uint64 {
 		return counter.Requests()
 	}
 	return nil
-}
-
-// candidate is a dialect that may be the one of this cloud.
-type candidate struct {
-	name   string
-	source Source
-}
-
-// detector finds out which dialect is spoken here: the one whose full answer makes sense,
-// the vendor that the firmware names asked first. Once found it stays.
-type detector struct {
-	candidates []candidate
-	found      Source
-}
-
-func newDetector(vendor string, candidates ...candidate) *detector {
-	d := &detector{}
-	for _, c := range candidates {
-		if c.name == vendor {
-			d.candidates = append([]candidate{c}, d.candidates...)
-		} else {
-			d.candidates = append(d.candidates, c)
-		}
-	}
-	return d
-}
-
-// Fetch asks the dialect that was found, or one after the other.
-func (d *detector) Fetch(ctx context.Context) (metadata.Snapshot, error) {
-	if d.found != nil {
-		return d.found.Fetch(ctx)
-	}
-	var errs []error
-	for _, c := range d.candidates {
-		s, err := c.source.Fetch(ctx)
-		if err == nil {
-			d.found = c.source
-			return s, nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
-	}
-	return metadata.Snapshot{}, fmt.Errorf("no cloud's metadata answers here; name the provider in the configuration, or give it a file: %w", errors.Join(errs...))
-}
-
-// Complete is that of the dialect that was found.
-func (d *detector) Complete(ctx context.Context, s metadata.Snapshot) metadata.Snapshot {
-	return complete(ctx, d.found, s)
-}
-
-// Requests is the sum over the dialects that were asked.
-func (d *detector) Requests() map[string]uint64 {
-	sum := map[string]uint64{}
-	for _, c := range d.candidates {
-		for result, n := range requests(c.source) {
-			sum[result] += n
-		}
-	}
-	return sum
-}
-
-// vendor is the dialect that the firmware's vendor strings point at, "" for none that is known here.
-func vendor(dmi string) string {
-	for _, name := range []string{"sys_vendor", "bios_vendor", "product_name", "chassis_asset_tag"} {
-		b, err := os.ReadFile(filepath.Join(dmi, name))
-		switch s := strings.ToLower(string(b)); {
-		case err != nil:
-		case strings.Contains(s, "amazon ec2"):
-			return "ec2"
-		case strings.Contains(s, "jdcloud"), strings.Contains(s, "jd cloud"):
-			return "jdcloud"
-		}
-	}
-	return ""
 }

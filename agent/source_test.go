@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"enid/metadata"
+	"enid/metadata/detect"
 )
 
 // dialectOf is a source that counts its requests.
@@ -25,90 +26,6 @@ func (d *dialectOf) Requests() map[string]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return map[string]uint64{"200": uint64(len(d.asked)), d.name: 1}
-}
-
-func TestDetector(t *testing.T) {
-	for _, tt := range []struct{ vendor, speaks, asks string }{
-		{"", "one", "one"},
-		{"", "two", "one two"},
-		{"two", "two", "two"},
-		{"two", "one", "two one"},
-		{"elsewhere", "two", "one two"},
-	} {
-		dialects := map[string]*dialectOf{"one": {name: "one"}, "two": {name: "two"}}
-		for name, d := range dialects {
-			d.fails(errors.New("speaks another dialect"))
-			if name == tt.speaks {
-				d.says(eni(0, 5))
-			}
-		}
-		d := newDetector(tt.vendor, candidate{"one", dialects["one"]}, candidate{"two", dialects["two"]})
-		asked := func() string {
-			var s []string
-			for _, c := range d.candidates {
-				if len(dialects[c.name].questions()) > 0 {
-					s = append(s, c.name)
-				}
-			}
-			return strings.Join(s, " ")
-		}
-		s, err := d.Fetch(context.Background())
-		if err != nil || len(s.Interfaces) != 1 {
-			t.Errorf("%+v: %v, %v", tt, s, err)
-		}
-		if got := asked(); got != tt.asks {
-			t.Errorf("%+v: asked %q", tt, got)
-		}
-		// Once found it stays, also when it fails.
-		dialects[tt.speaks].fails(errors.New("down"))
-		if _, err := d.Fetch(context.Background()); err == nil || asked() != tt.speaks {
-			t.Errorf("%+v: the second question: %v", tt, err)
-		}
-	}
-}
-
-func TestDetectorFindsNone(t *testing.T) {
-	one, two := &dialectOf{name: "one"}, &dialectOf{name: "two"}
-	one.fails(errors.New("404"))
-	two.fails(errors.New("an HTML page"))
-	d := newDetector("", candidate{"one", one}, candidate{"two", two})
-	_, err := d.Fetch(context.Background())
-	for _, part := range []string{"name the provider in the configuration", "one: 404", "two: an HTML page"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("the error %v does not say %q", err, part)
-		}
-	}
-	want := map[string]uint64{"200": 2, "one": 1, "two": 1}
-	if diff := cmp.Diff(want, (completed{d, ""}).Requests()); diff != "" {
-		t.Error(diff)
-	}
-	two.says(eni(0, 5))
-	if s, err := d.Fetch(context.Background()); err != nil || len(s.Interfaces) != 1 {
-		t.Errorf("when one answers after all: %v, %v", s, err)
-	}
-}
-
-func TestVendor(t *testing.T) {
-	for text, want := range map[string]string{
-		"sys_vendor=Amazon EC2\n":                         "ec2",
-		"bios_vendor=Amazon EC2":                          "ec2",
-		"sys_vendor=JDCloud\n":                            "jdcloud",
-		"sys_vendor=QEMU;product_name=JD Cloud Compute\n": "jdcloud",
-		"sys_vendor=QEMU\n":                               "",
-		"":                                                "",
-	} {
-		dir := t.TempDir()
-		for line := range strings.SplitSeq(text, ";") {
-			if name, value, ok := strings.Cut(line, "="); ok {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if got := vendor(dir); got != want {
-			t.Errorf("%q: vendor %q, want %q", text, got, want)
-		}
-	}
 }
 
 // TestCompleted: the provider's word counts first, then the overlay's, then what the cloud carries for its users; and
@@ -174,7 +91,7 @@ func TestCompletedLast(t *testing.T) {
 	custom := metadata.Interface{MAC: macOf(1), MTU: metadata.Is(1300, "custom")}
 	provider.set(metadata.Snapshot{Provider: "test", Complete: true, Interfaces: []metadata.Interface{i}, Custom: []metadata.Interface{custom}}, nil, false)
 	source := pricey{uncheckedSource{provider}, new(metadata.Snapshot)}
-	for _, s := range []Source{source, newDetector("", candidate{"test", source})} {
+	for _, s := range []Source{source, newDetector(detect.DMI{}, candidate{"test", source})} {
 		got, err := completed{s, overlay}.Fetch(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -205,7 +122,7 @@ func TestOpenAPISetting(t *testing.T) {
 	}
 	primary := metadata.Snapshot{Interfaces: []metadata.Interface{{MAC: macOf(1), ID: metadata.Is("port-1", "cloud")}}}
 	for setting, problems := range map[string]int{OpenAPIOff: 0, "http://127.0.0.1:1": 1} {
-		s, err := newJDCloud(MetadataConfig{Endpoint: "http://127.0.0.1:1", OpenAPI: setting})
+		s, err := newJDCloud(MetadataConfig{Endpoint: "http://127.0.0.1:1", OpenAPI: setting}, metadata.Dial{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,14 +143,12 @@ func TestCompletedError(t *testing.T) {
 func TestNewSource(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "interfaces.yaml")
 	write(t, file, `interfaces: [{mac: "02:00:00:00:00:01", addresses: [10.0.1.5], subnets: [10.0.1.0/24], primary: true}]`)
-	for _, p := range []Provider{ProviderFile, ProviderAuto} {
-		s, err := NewSource(MetadataConfig{Provider: p, File: file})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if answer, err := s.Fetch(context.Background()); err != nil || len(answer.Interfaces) != 1 || answer.Provider != "file" {
-			t.Errorf("%s with a file: %+v, %v", p, answer, err)
-		}
+	s, err := NewSource(MetadataConfig{Provider: ProviderFile, File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := s.Fetch(context.Background()); err != nil || len(answer.Interfaces) != 1 || answer.Provider != "file" {
+		t.Errorf("with a file: %+v, %v", answer, err)
 	}
 	for _, p := range []Provider{ProviderAuto, ProviderJDCloud, ProviderEC2} {
 		if _, err := NewSource(MetadataConfig{Provider: p}); err != nil {

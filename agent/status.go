@@ -37,6 +37,11 @@ type MetadataStatus struct {
 	Since      time.Time `json:"since,omitzero"`      // of the present OK or error
 	LastAnswer time.Time `json:"lastAnswer,omitzero"` // of the newest answer that was one
 	Settled    bool      `json:"settled"`             // the list of ENIs is beyond doubt
+	// NoCloud says that this host is in no cloud that enid knows; Error says what was looked at.
+	NoCloud bool `json:"noCloud,omitempty"`
+	// LastGood is the time of the last good answer that is in use because none has come since the start,
+	// zero where none is.
+	LastGood time.Time `json:"lastGood,omitzero"`
 }
 
 // ENIStatus is one ENI as people want to see it.
@@ -52,12 +57,17 @@ type ENIStatus struct {
 	LastChange time.Time          `json:"lastChange,omitzero"` // in the kernel, by enid, for this ENI
 	Addresses  []AddressStatus    `json:"addresses"`
 	Prefixes   []netip.Prefix     `json:"prefixes,omitempty"`
+	Local      []netip.Prefix     `json:"local,omitempty"`
+	VLAN       *metadata.VLAN     `json:"vlan,omitempty"` // whose NIC it shares, where it has none of its own
 	Subnets    []netip.Prefix     `json:"subnets,omitempty"`
 	Gateways   []netip.Addr       `json:"gateways,omitempty"`
 	Origins    map[string]string  `json:"origins"` // fact: who said it
 	Problems   []metadata.Problem `json:"problems"`
 	// AbsentSince is when the metadata stopped listing the ENI, zero while it is listed.
 	AbsentSince time.Time `json:"absentSince,omitzero"`
+	// StaleSince is the time of the answer by which the ENI is known, where the metadata has not spoken of it since the
+	// start, else zero.
+	StaleSince time.Time `json:"staleSince,omitzero"`
 }
 
 // AddressStatus is an address that should be on a NIC.
@@ -81,5 +91,11 @@ func origins(i metadata.Interface) map[string]string {
 	add("gateway", i.Gateways.State, i.Gateways.Origin)
 	add("addresses", i.Addresses.State, i.Addresses.Origin)
 	add("prefixes", i.Prefixes.State, i.Prefixes.Origin)
+	if len(i.Local.Value) > 0 { // most dialects have no such thing
+		add("local", i.Local.State, i.Local.Origin)
+	}
+	if i.VLAN.State == metadata.Known {
+		add("vlan", i.VLAN.State, i.VLAN.Origin)
+	}
 	return o
 }

@@ -45,8 +45,12 @@ func (s *Status) Print(w io.Writer, now time.Time) error {
 
 func (m MetadataStatus) sentence(now time.Time) string {
 	switch {
+	case m.NoCloud:
+		return m.Error
 	case m.OK:
 		return fmt.Sprintf("%s, answered %s ago", m.Provider, ago(m.LastAnswer, now))
+	case !m.LastGood.IsZero():
+		return strings.TrimSuffix(fmt.Sprintf("%s, no answer since the start, its last good one of %s ago is used: %s", m.Provider, ago(m.LastGood, now), m.Error), ": ")
 	case m.Error == "":
 		return m.Provider + ", not asked yet"
 	case m.LastAnswer.IsZero():
@@ -97,7 +101,14 @@ func (e *ENIStatus) print(w io.Writer) {
 	labelled(w, "  gateway    ", ",", texts(e.Gateways))
 	labelled(w, "  addresses  ", ",", addresses)
 	labelled(w, "  prefixes   ", ",", texts(e.Prefixes))
+	labelled(w, "  local      ", ",", texts(e.Local))
+	if e.VLAN != nil {
+		labelled(w, "  vlan       ", ",", []string{fmt.Sprintf("%d on %s", e.VLAN.ID, e.VLAN.Parent)})
+	}
 	labelled(w, "  said by    ", ";", e.sources())
+	if !e.StaleSince.IsZero() {
+		paragraph(w, "  ", "stale since "+e.StaleSince.Format(time.RFC3339)+": known from the metadata's last good answer, which nothing has confirmed since the start")
+	}
 	if e.Phase == netcfg.Waiting {
 		paragraph(w, "  ", "the metadata lists it, and no NIC with its MAC is here yet")
 	}
@@ -108,8 +119,11 @@ func (e *ENIStatus) print(w io.Writer) {
 func (e *ENIStatus) sources() []string {
 	var order []string
 	facts := map[string][]string{}
-	for _, fact := range []string{"primary", "subnets", "gateway", "addresses", "prefixes"} {
-		origin := e.Origins[fact]
+	for _, fact := range []string{"primary", "subnets", "gateway", "addresses", "prefixes", "local", "vlan"} {
+		origin, told := e.Origins[fact]
+		if !told {
+			continue
+		}
 		if facts[origin] == nil {
 			order = append(order, origin)
 		}

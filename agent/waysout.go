@@ -136,7 +136,7 @@ func (s *Status) printPolicies(w io.Writer) error {
 // logPolicies logs the policies that changed their state. Before the metadata has answered for the first time
 // it is no news that an ENI is not known.
 func (a *Agent) logPolicies(now []PolicyStatus) {
-	if a.outage.lastAnswer.IsZero() {
+	if a.outage.lastAnswer.IsZero() && a.LastGood().IsZero() {
 		return
 	}
 	before := a.policyStates

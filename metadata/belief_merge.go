@@ -27,6 +27,10 @@ func (c *confirmation) merge(b, n Interface) Interface {
 	out.Gateways = mergeGateways(c, b.Gateways, n.Gateways, p.Gateways)
 	out.Addresses = mergeList(c, b.Addresses, n.Addresses, p.Addresses)
 	out.Prefixes = mergeList(c, b.Prefixes, n.Prefixes, p.Prefixes)
+	out.Local = mergeList(c, b.Local, n.Local, p.Local)
+	out.VLAN = mergeScalar(c, b.VLAN, n.VLAN, p.VLAN)
+	// It matters only where nothing else is known: who could not read it this time takes nothing back.
+	out.ByDHCP = n.ByDHCP || b.ByDHCP
 	// Public addresses are only shown, so the newest word about them is as good as any.
 	out.Public = orElse(n.Public, b.Public)
 	return out.Clone()
@@ -52,10 +56,10 @@ func mergeList[T comparable](c *confirmation, b, n, p Fact[[]T]) Fact[[]T] {
 		return b
 	case b.State == Unknown:
 		return n
-	case c.whole && (extends(n.Value, b.Value) || c.previous != nil && slices.Equal(p.Value, n.Value)):
+	case c.whole && n.Whole() && (extends(n.Value, b.Value) || c.previous != nil && p.Whole() && slices.Equal(p.Value, n.Value)):
 		return n
 	}
-	c.waits = c.waits || c.whole
+	c.waits = c.waits || c.whole && n.Whole()
 	all := union(b.Value, n.Value)
 	if len(all) == len(b.Value) {
 		return b
@@ -107,6 +111,8 @@ func agree(a, b Interface) bool {
 		slices.Equal(a.Prefixes.Value, b.Prefixes.Value) &&
 		slices.Equal(a.Subnets.Value, b.Subnets.Value) &&
 		slices.Equal(a.Gateways.Value, b.Gateways.Value) &&
+		(a.Local.State == Unknown || b.Local.State == Unknown || slices.Equal(a.Local.Value, b.Local.Value)) &&
+		noConflict(a.VLAN, b.VLAN) &&
 		noConflict(a.ID, b.ID) && noConflict(a.SubnetID, b.SubnetID) &&
 		noConflict(a.Primary, b.Primary) && noConflict(a.MTU, b.MTU)
 }

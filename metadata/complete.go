@@ -38,6 +38,8 @@ func completeOne(i, l Interface) Interface {
 	i.Subnets = completeList(i.Subnets, l.Subnets)
 	i.Addresses = completeList(i.Addresses, l.Addresses)
 	i.Prefixes = completeList(i.Prefixes, l.Prefixes)
+	i.Local = completeList(i.Local, l.Local)
+	i.VLAN = orElse(i.VLAN, l.VLAN)
 	i.Gateways = oneAFamily(completeList(i.Gateways, l.Gateways))
 	return i
 }

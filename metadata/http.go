@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 	idleTimeout    = 30 * time.Second
 	idleConns      = 2
 	maxBody        = 1 << 20
+	maxDocument    = 4 << 20 // 512 KiB of a user's own attributes, six bytes for one in the worst JSON, and the rest
 	maxHeaders     = 64 << 10
 )
 
@@ -34,13 +36,16 @@ var ErrNotFound = errors.New("not found")
 
 var (
 	errPage    = errors.New("answered 200 with an HTML page instead of a value; something stands between this host and the metadata service")
-	errTooLong = fmt.Errorf("answered more than %d bytes; that is no metadata", maxBody)
+	errTooLong = errors.New("that is no metadata")
 )
 
 // StatusError is an answer whose status is not 200.
 type StatusError struct {
 	Path   string // as it was asked for
 	Status int
+	// RetryAfter is how long the service wants not to be asked again (Retry-After of RFC 9110, 10.2.3), 0
+	// where it does not say; ten minutes at most.
+	RetryAfter time.Duration
 }
 
 // Error says the status, and for a redirect why it was not followed. Where it was
@@ -65,6 +70,7 @@ type Client struct {
 	base string // scheme://host[:port]
 	dial Dial
 	http *http.Client
+	hold hold
 
 	mu      sync.Mutex
 	results map[string]uint64
@@ -133,23 +139,52 @@ func (c *Client) Requests() map[string]uint64 {
 	return maps.Clone(c.results)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, header http.Header) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	body, err := c.exchange(ctx, method, path, header)
-	c.mu.Lock()
-	c.results[result(err)]++
-	c.mu.Unlock()
-	if err != nil {
-		return "", fmt.Errorf("metadata service %s: %s %s: %w", c.base, method, path, err)
-	}
-	return body, nil
+// Document is a body with the headers that came with it.
+type Document struct {
+	Body   string
+	Header http.Header
 }
 
-func (c *Client) exchange(ctx context.Context, method, path string, header http.Header) (string, error) {
+// GetDocument is Get where the headers count too, for a document of everything, which may have 4 MiB. A service that
+// answers only when there is something new (a long poll) needs patience, the longest time that the answer may take;
+// 0 is the 3 seconds of any request.
+func (c *Client) GetDocument(ctx context.Context, path string, header http.Header, patience time.Duration) (Document, error) {
+	return c.count(ctx, http.MethodGet, path, header, cmp.Or(patience, requestTimeout), maxDocument)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, header http.Header) (string, error) {
+	d, err := c.count(ctx, method, path, header, requestTimeout, maxBody)
+	return d.Body, err
+}
+
+// count makes one request of bounded time and answer, and notes how it ended. While the service does not want to be
+// asked, none is made.
+func (c *Client) count(ctx context.Context, method, path string, header http.Header, timeout time.Duration, limit int) (Document, error) {
+	d, err := Document{}, c.hold.pass(ctx, path)
+	if err == nil {
+		d, err = c.ask(ctx, method, path, header, timeout, limit)
+	}
+	if err != nil {
+		return Document{}, fmt.Errorf("metadata service %s: %s %s: %w", c.base, method, path, err)
+	}
+	return d, nil
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, header http.Header, timeout time.Duration, limit int) (Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	d, err := c.exchange(ctx, method, path, header, limit)
+	c.hold.note(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.results[result(err)]++
+	return d, err
+}
+
+func (c *Client) exchange(ctx context.Context, method, path string, header http.Header, limit int) (Document, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil || !strings.HasPrefix(path, "/") {
-		return "", fmt.Errorf("%q is not a path of a metadata service", path)
+		return Document{}, fmt.Errorf("%q is not a path of a metadata service", path)
 	}
 	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "enid")
@@ -159,21 +194,21 @@ func (c *Client) exchange(ctx context.Context, method, path string, header http.
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return "", c.transportError(err)
+		return Document{}, c.transportError(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1)) // also read on an error status, to keep the connection
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1)) // also read on an error status, to keep the connection
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return "", &StatusError{Path: path, Status: resp.StatusCode}
+		return Document{}, &StatusError{Path: path, Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 	case err != nil:
-		return "", c.transportError(err)
-	case len(body) > maxBody:
-		return "", errTooLong
+		return Document{}, c.transportError(err)
+	case len(body) > limit:
+		return Document{}, fmt.Errorf("answered more than %d bytes: %w", limit, errTooLong)
 	case isPage(resp.Header.Get("Content-Type"), body):
-		return "", errPage
+		return Document{}, errPage
 	}
-	return string(body), nil
+	return Document{string(body), resp.Header}, nil
 }
 
 // isPage recognises what captive portals, proxies and error handlers send

@@ -224,7 +224,7 @@ func TestGather(t *testing.T) {
 }
 
 func TestRead(t *testing.T) {
-	answers := Answers{"good": {Body: " eni-1\n"}, "bad": {Body: "a b"}, "gone": {Err: &StatusError{"/gone", 404}}, "down": {Err: &StatusError{"/down", 500}}}
+	answers := Answers{"good": {Body: " eni-1\n"}, "bad": {Body: "a b"}, "gone": {Err: &StatusError{Path: "/gone", Status: 404}}, "down": {Err: &StatusError{Path: "/down", Status: 500}}}
 	tests := map[string]struct {
 		value, reason, text string
 	}{

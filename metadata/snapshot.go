@@ -30,7 +30,7 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Fact is one thing that is said about an ENI, and who said it.
 type Fact[T any] struct {
 	State  State  `json:"state"`
-	Value  T      `json:"value,omitempty"`
+	Value  T      `json:"value,omitempty,omitzero"`
 	Origin string `json:"origin,omitempty"` // "ec2", "overlay /etc/enid/interfaces.d/a.yaml", "custom-metadata enid"
 }
 
@@ -62,9 +62,23 @@ type Interface struct {
 	Addresses Fact[[]netip.Addr] `json:"addresses"`
 	// Prefixes are delegated blocks: routed by source, not configured as addresses.
 	Prefixes Fact[[]netip.Prefix] `json:"prefixes"`
-	MTU      Fact[int]            `json:"mtu"` // bytes
+	// Local are ranges that the cloud delivers to this ENI whole: each of their addresses is the host's own, though
+	// none is configured on a NIC (GCP's alias ranges and forwarded addresses). Routed by source, like Prefixes.
+	Local Fact[[]netip.Prefix] `json:"local"`
+	// VLAN says whose NIC the ENI shares where it has none of its own (GCP's dynamic NICs, OCI's VNICs on bare metal).
+	VLAN Fact[VLAN] `json:"vlan"`
+	MTU  Fact[int]  `json:"mtu"` // bytes
 	// Public maps private to public addresses; shown, never configured.
 	Public Fact[map[netip.Addr]netip.Addr] `json:"public"`
+	// ByDHCP says that the cloud leaves it to a DHCP server of the ENI's network to tell its IPv4 network, its primary
+	// address too where Addresses has none (OpenStack).
+	ByDHCP bool `json:"byDHCP,omitempty"`
+}
+
+// VLAN is an 802.1Q tag on another ENI's NIC.
+type VLAN struct {
+	Parent MAC `json:"parent"` // of the ENI whose NIC carries the tagged frames
+	ID     int `json:"id"`     // 1 to 4094
 }
 
 // Name is what people call the ENI: its id, else its MAC.
@@ -76,7 +90,8 @@ func (i Interface) Name() string {
 }
 
 // Whole reports whether the answer about this ENI may take something away:
-// everything that decides its addresses and routes was readable.
+// everything that decides its addresses and routes was readable. Local and VLAN are no part of it, as most
+// dialects have no such thing and never say so: of them each is believed, and loses, by its own State.
 func (i Interface) Whole() bool {
 	return i.Addresses.Whole() && i.Prefixes.Whole() && i.Subnets.Whole() && i.Gateways.Whole()
 }
@@ -87,6 +102,7 @@ func (i Interface) Clone() Interface {
 	i.Gateways.Value = slices.Clone(i.Gateways.Value)
 	i.Addresses.Value = slices.Clone(i.Addresses.Value)
 	i.Prefixes.Value = slices.Clone(i.Prefixes.Value)
+	i.Local.Value = slices.Clone(i.Local.Value)
 	i.Public.Value = maps.Clone(i.Public.Value)
 	return i
 }

@@ -27,6 +27,9 @@ const (
 	ReasonGatewayOffLink = "gateway-off-link"
 	ReasonTwoGateways    = "two-gateways"
 	ReasonMTU            = "mtu-out-of-range"
+	ReasonBadLocal       = "bad-local"
+	ReasonLocalSwallows  = "local-swallows"
+	ReasonVLAN           = "bad-vlan"
 )
 
 // Validate takes what cannot be believed out of an answer and reports each such
@@ -47,6 +50,8 @@ func Validate(s Snapshot) Snapshot {
 	}
 	v.addressesOnce(unique)
 	v.prefixesApart(unique)
+	v.localApart(unique)
+	v.vlansOnce(unique)
 	for n, i := range unique {
 		unique[n] = v.final(i)
 	}
@@ -95,7 +100,8 @@ func (v *validation) one(i Interface) Interface {
 	}
 	i.Addresses = keepList(plainAddrs(i.Addresses), func(a netip.Addr) bool { return v.address(i, a) })
 	i.Prefixes = keepList(plainPrefixes(i.Prefixes), func(p netip.Prefix) bool { return v.prefix(i, p) })
-	return i
+	i.Local = keepList(plainPrefixes(i.Local), func(p netip.Prefix) bool { return v.local(i, p) })
+	return v.vlan(i)
 }
 
 // final is what depends on the addresses that are left.

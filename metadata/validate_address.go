@@ -12,6 +12,7 @@ var endpoints = []netip.Addr{
 	netip.MustParseAddr("100.96.0.96"),
 	netip.MustParseAddr("169.254.0.23"),
 	netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("fd00:c1::a9fe:a9fe"),
 }
 
 // oddity says why no host of a VPC has the address a, "" if one may.
@@ -53,7 +54,8 @@ func (v *validation) address(i Interface, a netip.Addr) bool {
 }
 
 // gateway accepts a link-local IPv6 router, and any address where the subnets
-// are not all known.
+// are not all known, or are single addresses: then the whole network is behind the
+// gateway (GCP).
 func (v *validation) gateway(i Interface, a netip.Addr) bool {
 	router := a.Is6() && a.IsLinkLocalUnicast()
 	_, inside := subnetOf(i.Subnets.Value, a)
@@ -62,12 +64,18 @@ func (v *validation) gateway(i Interface, a netip.Addr) bool {
 		return true
 	case odd != "":
 		v.add(i.Name(), "gateway", ReasonBadGateway, "%s %s; it is left out, correct the metadata", a, odd)
-	case !inside && i.Subnets.State == Known:
+	case !inside && i.Subnets.State == Known && !standAlone(i.Subnets.Value, a):
 		v.add(i.Name(), "gateway", ReasonGatewayOffLink, "%s is outside of the interface's subnets %v; it is left out, correct the gateway or the subnets", a, i.Subnets.Value)
 	default:
 		return true
 	}
 	return false
+}
+
+// standAlone reports whether the subnets of a's family are single addresses, one at least.
+func standAlone(subnets []netip.Prefix, a netip.Addr) bool {
+	ofFamily := slices.DeleteFunc(slices.Clone(subnets), func(p netip.Prefix) bool { return p.Addr().Is4() != a.Is4() })
+	return len(ofFamily) > 0 && !slices.ContainsFunc(ofFamily, func(p netip.Prefix) bool { return !p.IsSingleIP() })
 }
 
 func (v *validation) subnet(i Interface, p netip.Prefix) bool {

@@ -40,6 +40,14 @@ func TestValidateInterface(t *testing.T) {
 	delegated := func(s ...string) func(*Interface) {
 		return func(i *Interface) { i.Prefixes = Is(prefixes(s...), "t") }
 	}
+	local := func(s ...string) func(*Interface) {
+		return func(i *Interface) { i.Local = Is(prefixes(s...), "t") }
+	}
+	vlan := func(parent byte, id int) func(*Interface) {
+		return func(i *Interface) { i.VLAN = Is(VLAN{mac(parent), id}, "t") }
+	}
+	noLocal := func(i *Interface) { i.Local = Fact[[]netip.Prefix]{} }
+	noVLAN := func(i *Interface) { i.VLAN = Fact[VLAN]{} }
 	mtu := func(n int) func(*Interface) { return func(i *Interface) { i.MTU = Is(n, "t") } }
 	both := func(f ...func(*Interface)) func(*Interface) {
 		return func(i *Interface) {
@@ -85,6 +93,8 @@ func TestValidateInterface(t *testing.T) {
 		"twice":                        {given: addresses("10.0.1.5", "10.0.1.6", "10.0.1.5", "::ffff:10.0.1.6"), want: addresses("10.0.1.5", "10.0.1.6")},
 		"gateway off link":             {gateways("10.0.2.1"), noGateway, "gateway", ReasonGatewayOffLink},
 		"gateway off link, unknown":    {given: both(noSubnet, gateways("10.0.2.1")), want: both(noSubnet, gateways("10.0.2.1"))},
+		"gateway of lone addresses":    {given: both(subnets("10.0.1.5/32", "10.0.1.6/32"), gateways("10.0.1.1")), want: both(subnets("10.0.1.5/32", "10.0.1.6/32"), gateways("10.0.1.1"))},
+		"gateway of another family":    {both(subnets("10.0.1.0/24", "2001:db8::5/128"), addresses("10.0.1.5", "2001:db8::5"), gateways("10.0.2.1", "2001:db8::1")), both(subnets("10.0.1.0/24", "2001:db8::5/128"), addresses("10.0.1.5", "2001:db8::5"), func(i *Interface) { i.Gateways = HasAtLeast(addrs("2001:db8::1"), "t") }), "gateway", ReasonGatewayOffLink},
 		"link-local gateway":           {given: gateways("10.0.1.1", "fe80::1"), want: gateways("10.0.1.1", "fe80::1")},
 		"one of two gateways off link": {gateways("10.0.1.1", "2001:db8::1"), func(i *Interface) { i.Gateways = HasAtLeast(addrs("10.0.1.1"), "t") }, "gateway", ReasonGatewayOffLink},
 		"loopback gateway":             {gateways("127.0.0.1"), noGateway, "gateway", ReasonBadGateway},
@@ -98,6 +108,21 @@ func TestValidateInterface(t *testing.T) {
 		"prefix":                       {given: delegated("10.0.1.32/28", "10.0.1.32/28"), want: delegated("10.0.1.32/28")},
 		"prefix with host bits":        {delegated("10.0.1.33/28"), noPrefix, "prefixes", ReasonHostBits},
 		"prefix is everything":         {delegated("::/0"), noPrefix, "prefixes", ReasonBadPrefix},
+		"local":                        {given: both(dual, local("10.24.3.0/24", "::ffff:10.24.4.0/120", "2001:db8:9::/96")), want: both(dual, local("10.24.3.0/24", "10.24.4.0/24", "2001:db8:9::/96"))},
+		"local in its own subnet":      {given: local("10.0.1.16/28"), want: local("10.0.1.16/28")},
+		"local over its own address":   {given: local("10.0.1.5/32"), want: local("10.0.1.5/32")},
+		"local with host bits":         {local("10.24.3.1/24"), noLocal, "local", ReasonHostBits},
+		"local too wide":               {local("64.0.0.0/7", "10.24.3.0/24"), both(local("10.24.3.0/24"), func(i *Interface) { i.Local.State = AtLeast }), "local", ReasonBadLocal},
+		"local over the metadata":      {local("100.100.100.0/24"), noLocal, "local", ReasonLocalSwallows},
+		"local over the gateway":       {local("10.0.1.0/28"), noLocal, "local", ReasonLocalSwallows},
+		"local over the subnet":        {both(noGateway, local("10.0.0.0/16")), both(noGateway, noLocal), "local", ReasonLocalSwallows},
+		"local and delegated":          {both(delegated("10.24.3.16/28"), local("10.24.3.0/24")), both(delegated("10.24.3.16/28"), noLocal), "local", ReasonPrefixOverlap},
+		"VLAN":                         {given: vlan(9, 4094), want: vlan(9, 4094)},
+		"VLAN 0":                       {vlan(9, 0), noVLAN, "vlan", ReasonVLAN},
+		"VLAN 4095":                    {vlan(9, 4095), noVLAN, "vlan", ReasonVLAN},
+		"VLAN on itself":               {vlan(1, 10), noVLAN, "vlan", ReasonVLAN},
+		"VLAN without a parent":        {func(i *Interface) { i.VLAN = Is(VLAN{ID: 10}, "t") }, noVLAN, "vlan", ReasonVLAN},
+		"no VLAN":                      {given: func(i *Interface) { i.VLAN = IsNone[VLAN]("t") }, want: func(i *Interface) { i.VLAN = IsNone[VLAN]("t") }},
 		"MTU":                          {given: mtu(9001), want: mtu(9001)},
 		"MTU too small":                {mtu(575), noMTU, "mtu", ReasonMTU},
 		"MTU too large":                {mtu(9217), noMTU, "mtu", ReasonMTU},
@@ -127,6 +152,16 @@ func TestValidateAnswer(t *testing.T) {
 		i.Prefixes = Is(prefixes(p), "t")
 		return i
 	}
+	local := func(i Interface, p string) Interface {
+		i.Local = Is(prefixes(p), "t")
+		return i
+	}
+	tagged := func(i Interface) Interface {
+		i.VLAN = Is(VLAN{mac(1), 10}, "t")
+		return i
+	}
+	third := with(eni(3, "10.0.1.10"), func(i *Interface) { i.ID, i.Primary = Is("eni-3", "t"), Is(false, "t") })
+	noLocal := func(i *Interface) { i.Local = Fact[[]netip.Prefix]{} }
 	noPrefix := func(i *Interface) { i.Prefixes = Fact[[]netip.Prefix]{} }
 	noPrimary := func(i *Interface) { i.Primary = Fact[bool]{} }
 	for name, tt := range map[string]struct {
@@ -166,6 +201,33 @@ func TestValidateAnswer(t *testing.T) {
 			answer(prefix(primary(), "10.0.1.32/27"), prefix(second("10.0.1.9"), "10.0.1.32/28")),
 			answer(with(primary(), noPrefix), with(second("10.0.1.9"), noPrefix)),
 			[]string{"eni-1 prefix-overlap", "eni-2 prefix-overlap"},
+		},
+		"local range on two": {
+			answer(local(primary(), "10.24.0.0/16"), local(second("10.0.1.9"), "10.24.3.0/24")),
+			answer(with(primary(), noLocal), with(second("10.0.1.9"), noLocal)),
+			[]string{"eni-1 prefix-overlap", "eni-2 prefix-overlap"},
+		},
+		"local range over an address of another": {
+			answer(local(primary(), "10.0.1.8/29"), second("10.0.1.9")),
+			answer(with(primary(), noLocal), second("10.0.1.9")), []string{"eni-1 prefix-overlap"},
+		},
+		"local range over a prefix of another": {
+			answer(local(primary(), "10.24.0.0/16"), prefix(second("10.0.1.9"), "10.24.3.0/24")),
+			answer(with(primary(), noLocal), prefix(second("10.0.1.9"), "10.24.3.0/24")), []string{"eni-1 prefix-overlap"},
+		},
+		"local range over the subnet of another": {
+			answer(with(primary(), func(i *Interface) {
+				i.Subnets, i.Gateways, i.Local = Is(prefixes("10.0.0.0/24"), "t"), IsNone[[]netip.Addr]("t"), Is(prefixes("10.0.1.0/24"), "t")
+				i.Addresses = Is(addrs("10.0.0.5"), "t")
+			}), with(second(), func(i *Interface) { i.Addresses = Fact[[]netip.Addr]{} })),
+			answer(with(primary(), func(i *Interface) {
+				i.Subnets, i.Gateways = Is(prefixes("10.0.0.0/24"), "t"), IsNone[[]netip.Addr]("t")
+				i.Addresses = Is(addrs("10.0.0.5"), "t")
+			}), with(second(), func(i *Interface) { i.Addresses = Fact[[]netip.Addr]{} })), []string{"eni-1 local-swallows"},
+		},
+		"one tag twice": {
+			answer(primary(), tagged(second("10.0.1.9")), tagged(third)), answer(primary(), second("10.0.1.9"), third),
+			[]string{"eni-2 bad-vlan", "eni-3 bad-vlan"},
 		},
 		"two primaries": {
 			answer(primary(), with(second("10.0.1.9"), func(i *Interface) { i.Primary.Value = true })),
@@ -209,6 +271,8 @@ func TestValidateProperties(t *testing.T) {
 				Gateways:  drawList(t, addr),
 				Addresses: drawList(t, addr),
 				Prefixes:  drawList(t, block),
+				Local:     drawList(t, block),
+				VLAN:      Is(VLAN{mac(byte(rapid.IntRange(1, 5).Draw(t, "parent"))), rapid.IntRange(-1, 4096).Draw(t, "vlan")}, "t"),
 				MTU:       Is(rapid.IntRange(500, 10000).Draw(t, "mtu"), "t"),
 			})
 		}
@@ -236,6 +300,13 @@ func TestValidateProperties(t *testing.T) {
 					t.Fatalf("%s of %v is believed, also of %v", a, i.MAC, other)
 				}
 				owner[a] = i.MAC
+			}
+			for _, p := range i.Local.Value {
+				for _, o := range got.Interfaces {
+					if slices.ContainsFunc(o.Gateways.Value, p.Contains) || slices.ContainsFunc(o.Prefixes.Value, p.Overlaps) || o.MAC != i.MAC && slices.ContainsFunc(o.Addresses.Value, p.Contains) {
+						t.Fatalf("%s of %s hides something of %+v", p, i.MAC, o)
+					}
+				}
 			}
 			for _, b := range before {
 				if b.ID == i.ID && i.Addresses.Whole() && len(i.Addresses.Value) < distinct(b.Addresses.Value) {

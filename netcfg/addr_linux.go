@@ -11,6 +11,7 @@ import (
 type presentAddr struct {
 	Addr
 	passing bool // link-local, host-local or temporary: nobody's configuration
+	mark    Mark
 }
 
 // addrs reads the addresses of all NICs, both families.
@@ -40,9 +41,26 @@ func parseAddr(b []byte) (presentAddr, bool) {
 		local = address
 	}
 	a := presentAddr{Addr: Addr{Link: int(u32(b[4:])), Prefix: netip.PrefixFrom(local, bits)}}
-	temporary := family == unix.AF_INET6 && flags&unix.IFA_F_TEMPORARY != 0 // in IPv4 this bit means secondary
-	a.passing = scope >= unix.RT_SCOPE_LINK || temporary
+	if family == unix.AF_INET6 && scope < unix.RT_SCOPE_LINK {
+		a.mark = markOf(flags)
+	}
+	a.passing = scope >= unix.RT_SCOPE_LINK || a.mark&Temporary != 0
 	return a, a.Prefix.IsValid() && netlinkFamily(FamilyOf(local)) == family
+}
+
+// markOf reads the flags of an IPv6 address: in IPv4 the bit of a temporary one means secondary. The kernel lets what
+// it makes from an advertisement make temporary ones, and end.
+func markOf(flags uint32) (m Mark) {
+	if flags&unix.IFA_F_TEMPORARY != 0 {
+		m |= Temporary
+	}
+	if flags&unix.IFA_F_DADFAILED != 0 {
+		m |= Duplicate
+	}
+	if flags&unix.IFA_F_MANAGETEMPADDR != 0 && flags&unix.IFA_F_PERMANENT == 0 {
+		m |= Autoconfigured
+	}
+	return m
 }
 
 // setAddr adds or removes an address.

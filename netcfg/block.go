@@ -34,7 +34,7 @@ func (b *builder) block(e *eni, f Family, n network, grouped bool) {
 	b.rule(Rule{Family: f, Priority: base + 2, Unreachable: true})
 
 	b.markSelector(e, f)
-	for _, p := range n.prefixes {
+	for _, p := range n.ranges() {
 		b.rule(Rule{Family: f, Priority: b.Priority + prefixSelectors + prefixRank(p), From: p, Goto: base})
 	}
 	for _, s := range n.subnets {
@@ -64,8 +64,14 @@ func (b *builder) subnetSelector(e *eni, f Family, subnet netip.Prefix) {
 		chain := Rule{Family: f, Priority: b.chainOf(sharers[0]), Goto: base}
 		b.byAddress(e, f, subnet, chain)
 		// What others put on the NIC came into the chain too, and would go on to its first ENI.
+		others := b.marks(e, Temporary)
 		for _, a := range b.Seen.Host.Addrs {
-			if ip := a.Prefix.Addr(); a.Link == e.Link.Index && subnet.Contains(ip) && !slices.Contains(e.nets[f].addrs, ip) {
+			if a.Link == e.Link.Index {
+				others = append(others, a.Prefix.Addr())
+			}
+		}
+		for _, ip := range others {
+			if subnet.Contains(ip) && !slices.Contains(e.nets[f].addrs, ip) {
 				chain.From = singleIP(ip)
 				b.rule(chain)
 			}

@@ -38,6 +38,7 @@ type Target struct {
 	Policies []PolicyOutcome
 	// ReturnPath says of each family whether connections are marked.
 	ReturnPath map[Family]bool
+	purge      []Route // of others, see purgeRA
 	layout
 }
 
@@ -56,11 +57,14 @@ const (
 
 // Outcome is what Desired made of one ENI.
 type Outcome struct {
-	MAC      metadata.MAC
-	Slot     Slot // NoSlot while it has none
-	Link     Link // zero while Waiting
-	Phase    Phase
-	Addrs    []netip.Addr // wanted on the NIC, whoever puts them there
+	MAC   metadata.MAC
+	Slot  Slot // NoSlot while it has none
+	Link  Link // zero while Waiting
+	Phase Phase
+	Addrs []netip.Addr // wanted on the NIC, whoever puts them there
+	// LostRA says of the primary that main has no IPv6 default through its NIC, where one comes from router
+	// advertisements: to ask the routers brings it back.
+	LostRA   bool
 	Problems []metadata.Problem
 }
 
@@ -87,7 +91,7 @@ func Desired(in Input) Target {
 	b.holdChains()
 	b.walls()
 	b.want.sort()
-	t := Target{State: b.want, Policies: outcomes, ReturnPath: b.marked, layout: b.layout}
+	t := Target{State: b.want, Policies: outcomes, ReturnPath: b.marked, purge: b.purge, layout: b.layout}
 	for _, e := range b.enis {
 		t.ENIs = append(t.ENIs, e.Outcome)
 	}
@@ -103,6 +107,7 @@ type builder struct {
 	// marked are the families with a return path.
 	marked map[Family]bool
 	want   State
+	purge  []Route
 }
 
 // eni is an ENI with its NIC, and per family what is needed to route.
@@ -164,6 +169,7 @@ func (e *eni) build(b *builder) {
 		return // there is nothing that the NIC's settings would be for
 	}
 	grouped := e.settings(b)
+	e.tellMarks(b)
 	for _, f := range []Family{V4, V6} {
 		n, ok := e.nets[f]
 		switch {
@@ -173,9 +179,11 @@ func (e *eni) build(b *builder) {
 			e.problem("subnets", "subnet-unknown", "no source says which subnet %s is in; say it in an interfaces document", n.any())
 		case e.primary():
 			e.addresses(b, n)
+			b.locals(e, n)
 			b.primaryRules(e, f, n, grouped)
 		default:
 			e.addresses(b, n)
+			b.locals(e, n)
 			b.table(e, f, n)
 			b.block(e, f, n, grouped)
 		}
@@ -244,9 +252,13 @@ func (e *eni) settings(b *builder) (grouped bool) {
 		set(RPFilter, "2")
 	}
 	if e.primary() {
+		if e.keepsRA(b, present[AcceptRA], ours(AcceptRA)) {
+			set(AcceptRA, "2")
+		}
 		return grouped
 	}
 	set(AcceptRA, "0")
+	e.purgeRA(b, present[AcceptRA])
 	set(Promote, "1")
 	if e.MTU.State == metadata.Known {
 		set(LinkMTU, strconv.Itoa(e.MTU.Value))

@@ -49,7 +49,7 @@ func (b *builder) recall(e *eni, f Family, n *network) {
 	}
 	for _, r := range b.Seen.Own.Rules {
 		first := r.Priority - b.Priority - prefixSelectors
-		if r.Family == f && r.From.IsValid() && r.IIF == "" && first == prefixRank(r.From) && r.Goto == b.blockOf(e.Slot) && !slices.Contains(n.prefixes, r.From) {
+		if r.Family == f && r.From.IsValid() && r.IIF == "" && first == prefixRank(r.From) && r.Goto == b.blockOf(e.Slot) && !slices.Contains(n.ranges(), r.From) {
 			n.prefixes = append(n.prefixes, r.From)
 		}
 	}

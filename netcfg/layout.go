@@ -38,7 +38,7 @@ func (l layout) slotOf(o Object) Slot {
 	case Setting:
 		return l.slotOfLink(o.Link)
 	case Route:
-		if o.Table == MainTable {
+		if o.Table == MainTable || o.Local() {
 			return l.slotOfLink(o.Link)
 		}
 		return l.slotOfTable(o.Table)

@@ -11,6 +11,7 @@ type network struct {
 	first    netip.Addr // the primary address, also where it is narrowed away
 	subnets  []netip.Prefix
 	prefixes []netip.Prefix
+	local    []netip.Prefix
 	gateway  netip.Addr // zero where unknown
 }
 
@@ -23,6 +24,7 @@ func (b *builder) networks(e *eni) map[Family]network {
 			addrs:    keep(e.Addresses.Value, func(a netip.Addr) bool { return FamilyOf(a) == f }),
 			subnets:  keep(e.Subnets.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
 			prefixes: keep(e.ENI.Prefixes.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
+			local:    keep(e.ENI.Local.Value, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }),
 		}
 		for _, g := range e.Gateways.Value {
 			if FamilyOf(g) == f {
@@ -37,11 +39,14 @@ func (b *builder) networks(e *eni) map[Family]network {
 			n.first = n.addrs[0]
 		}
 		n.addrs = keep(n.addrs, e.allows)
+		if e.Link.Index != 0 && (e.Hold || !e.Local.Whole()) { // of them each ENI's Hold does not speak
+			b.recallLocal(e, f, &n)
+		}
 		if e.Hold && e.Link.Index != 0 {
 			b.recall(e, f, &n)
 		}
 		switch {
-		case len(n.addrs) == 0 && len(n.prefixes) == 0:
+		case len(n.addrs) == 0 && len(n.ranges()) == 0:
 		case f == V6 && e.Link.NoIPv6:
 			e.problem("addresses", "ipv6-off", "IPv6 is switched off on %s, so it gets IPv4 only (sysctl net.ipv6.conf.%s.disable_ipv6)", e.Link.Name, e.Link.Name)
 		default:
@@ -51,52 +56,11 @@ func (b *builder) networks(e *eni) map[Family]network {
 	return nets
 }
 
-// settleClaims gives an address that two ENIs claim to one of them: the one that has it on its NIC
-// now, else the first. It happens while an address moves: the gain is believed at once, the
-// loss when it is confirmed. Two rules for one source could only lead one way.
-func (b *builder) settleClaims() {
-	owner := map[netip.Addr]int{} // index in enis
-	claims := func(f func(i int, a netip.Addr)) {
-		for i := range b.enis {
-			for _, n := range b.enis[i].nets {
-				for _, a := range n.addrs {
-					f(i, a)
-				}
-			}
-		}
-	}
-	claims(func(i int, a netip.Addr) {
-		if b.present(b.enis[i].Link.Index, a) {
-			owner[a] = i
-		}
-	})
-	claims(func(i int, a netip.Addr) {
-		if _, taken := owner[a]; !taken {
-			owner[a] = i
-		}
-	})
-	for i := range b.enis {
-		e := &b.enis[i]
-		for f, n := range e.nets {
-			mine := keep(n.addrs, func(a netip.Addr) bool { return owner[a] == i })
-			if len(mine) < len(n.addrs) {
-				e.problem("addresses", "address-on-two-enis", "another ENI claims one of the addresses as well, and has it until the metadata agrees with itself")
-			}
-			n.addrs = mine
-			e.nets[f] = n
-		}
-	}
-}
-
-// present reports whether an address is on a NIC, by whomever.
-func (b *builder) present(link int, a netip.Addr) bool {
-	on := func(x Addr) bool { return x.Link == link && x.Prefix.Addr() == a }
-	return link != 0 && (slices.ContainsFunc(b.Seen.Own.Addrs, on) || b.hasForeign(link, a))
-}
-
 // fromHost completes the primary's network with its NIC's addresses and main's default route.
 func (b *builder) fromHost(e *eni, f Family, n *network) {
-	theirs := b.Seen.Host.nets(e.Link.Index, f)
+	theirs := keep(b.Seen.Host.nets(e.Link.Index, f), func(p netip.Prefix) bool {
+		return b.Seen.Host.Marks[Addr{e.Link.Index, p}]&Autoconfigured == 0 // not the ENI's, as the cloud sees it
+	})
 	if !e.Addresses.Whole() && len(theirs) > 0 && !slices.Contains(n.addrs, theirs[0].Addr()) {
 		n.addrs = slices.Insert(n.addrs, 0, theirs[0].Addr())
 	}
@@ -126,15 +90,7 @@ func (h Host) complete(link int, f Family, n *network) {
 	if n.gateway.IsValid() {
 		return
 	}
-	for _, r := range h.within(link, defaultOf(f)) {
-		if r.Dst.Bits() != 0 {
-			return // the defaults come first
-		}
-		if r.Via.IsValid() {
-			n.gateway = r.Via
-			return
-		}
-	}
+	n.gateway = h.gateway(link, f)
 }
 
 // onLink are the subnets that an ENI is in. In IPv4 that is the one of its primary address and its gateway: an address
@@ -159,7 +115,7 @@ func (n network) any() string {
 	if len(n.addrs) > 0 {
 		return n.addrs[0].String()
 	}
-	return n.prefixes[0].String()
+	return n.ranges()[0].String()
 }
 
 func (b *builder) hasForeign(link int, a netip.Addr) bool {

@@ -119,6 +119,12 @@ func (k *Kernel) nics(l look, s Scope) (scoped, watched []int) {
 
 func (k *Kernel) observeAddrs(l look, o *Observation) {
 	for _, a := range l.addrs {
+		if a.mark != 0 {
+			if o.Host.Marks == nil {
+				o.Host.Marks = map[Addr]Mark{}
+			}
+			o.Host.Marks[a.Addr] = a.mark
+		}
 		switch {
 		case k.record.addrs[l.owned(a.Addr)]:
 			o.Own.Addrs = append(o.Own.Addrs, a.Addr)

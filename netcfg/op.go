@@ -91,8 +91,11 @@ func (r Route) command(v Verb, dev string) string {
 		words = append(words, "-6")
 	}
 	words = append(words, "route", v.word())
-	if r.Unreachable() {
+	switch {
+	case r.Unreachable():
 		words = append(words, "unreachable")
+	case r.Local():
+		words = append(words, "local")
 	}
 	if r.Dst.Bits() == 0 {
 		words = append(words, "default")
@@ -109,7 +112,7 @@ func (r Route) command(v Verb, dev string) string {
 		words = append(words, "onlink")
 	}
 	if r.Table != MainTable {
-		words = append(words, "table", strconv.Itoa(r.Table))
+		words = append(words, "table", tableNumber(r.Table))
 	}
 	if r.Metric != 0 {
 		words = append(words, "metric", strconv.Itoa(r.Metric))

@@ -2,13 +2,14 @@ package netcfg
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
 
 // Plan is the list of changes that make the kernel's objects of ours, own, the target's.
 // It adds before it takes away. A way is complete before anything is sent into it: wall,
 // NIC settings, tables, blocks from the last rule to the first, chains, selectors, then
-// addresses; and backwards to remove. So at every point of the list, a crash included, a
+// addresses and local ranges; and backwards to remove. So at every point of the list, a crash included, a
 // packet leaves by its own ENI or not at all.
 func Plan(own State, t Target) []Op {
 	p := planner{layout: t.layout}
@@ -17,7 +18,7 @@ func Plan(own State, t Target) []Op {
 	p.setSettings(own.Settings, want.Settings)
 	own = p.clearTheWay(own, want)
 	p.addChains(own.Chains, keep(want.Chains, Chain.translates))
-	p.addRoutes(own.Routes, keep(want.Routes, notMain))
+	p.addRoutes(own.Routes, keep(want.Routes, ofENIs))
 	p.addRules(own.Rules, keep(want.Rules, func(r Rule) bool { return !p.isWall(r) }))
 	p.addChains(own.Chains, keep(want.Chains, Chain.marks))
 	for _, a := range want.Addrs {
@@ -25,9 +26,14 @@ func Plan(own State, t Target) []Op {
 			p.op(Add, a)
 		}
 	}
+	p.addRoutes(own.Routes, keep(want.Routes, Route.Local))
 	p.addRoutes(own.Routes, keep(want.Routes, inMain))
 
+	for _, r := range t.purge {
+		p.op(Del, r)
+	}
 	p.delRoutes(keep(own.Routes, inMain), want.Routes)
+	p.delRoutes(keep(own.Routes, Route.Local), want.Routes)
 	for _, a := range own.Addrs {
 		if !slices.Contains(want.Addrs, a) {
 			p.op(Del, a)
@@ -36,22 +42,30 @@ func Plan(own State, t Target) []Op {
 	p.delChains(keep(own.Chains, Chain.marks), want.Chains)
 	p.delRules(keep(own.Rules, func(r Rule) bool { return !p.isWall(r) }), want.Rules)
 	p.delChains(keep(own.Chains, Chain.translates), want.Chains)
-	p.delRoutes(keep(own.Routes, notMain), want.Routes)
+	p.delRoutes(keep(own.Routes, ofENIs), want.Routes)
 	p.restoreSettings(own.Settings, want.Settings)
 	p.delRules(keep(own.Rules, p.isWall), want.Rules)
 	return p.ops
 }
 
-// clearTheWay removes first those addresses that go and whose packets a new rule would lead
-// elsewhere: an address that moved to another ENI, or the last of an ENI whose subnet
+// clearTheWay removes first those addresses and local ranges that go and whose packets a new rule would lead
+// elsewhere: what moved to another ENI, or the last address of an ENI whose subnet
 // now belongs to others. It returns what is left. The last IPv4 address of a NIC
 // takes the NIC's routes with it (kernel 6.18), so those count as gone.
 func (p *planner) clearTheWay(own, want State) State {
-	for _, a := range own.Addrs {
-		misled := func(w Rule) bool {
-			return w.From.IsValid() && w.From.Contains(a.Prefix.Addr()) && w.Goto != 0 && p.slotOf(w) != p.slotOf(a) && !slices.Contains(own.Rules, w)
+	misled := func(o Object, from netip.Prefix) bool {
+		return slices.ContainsFunc(want.Rules, func(w Rule) bool {
+			return w.From.IsValid() && w.From.Overlaps(from) && w.Goto != 0 && p.slotOf(w) != p.slotOf(o) && !slices.Contains(own.Rules, w)
+		})
+	}
+	for _, r := range keep(own.Routes, Route.Local) {
+		if !slices.Contains(want.Routes, r) && misled(r, r.Dst) {
+			p.op(Del, r)
+			own.Routes = keep(own.Routes, func(x Route) bool { return x != r })
 		}
-		if slices.Contains(want.Addrs, a) || !slices.ContainsFunc(want.Rules, misled) {
+	}
+	for _, a := range own.Addrs {
+		if slices.Contains(want.Addrs, a) || !misled(a, singleIP(a.Prefix.Addr())) {
 			continue
 		}
 		p.op(Del, a)
@@ -75,8 +89,8 @@ func (p *planner) op(v Verb, o Object) {
 
 func (p *planner) isWall(r Rule) bool { return r.Priority == p.wall() }
 
-func inMain(r Route) bool  { return r.Table == MainTable }
-func notMain(r Route) bool { return r.Table != MainTable }
+func inMain(r Route) bool { return r.Table == MainTable }
+func ofENIs(r Route) bool { return !inMain(r) && !r.Local() }
 
 // stage orders rules for adding: deepest first, except that the primary's exceptions go from
 // the first to the last, so that the ways stand before what refuses.

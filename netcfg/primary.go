@@ -24,7 +24,7 @@ func (b *builder) primaryRules(e *eni, f Family, n network, grouped bool) {
 	for _, s := range n.subnets {
 		b.exceptions(b.Priority+primarySelectors, Rule{Family: f, From: s, IIF: "lo"}, grouped)
 	}
-	for _, p := range n.prefixes {
+	for _, p := range n.ranges() {
 		b.exceptions(b.Priority+primarySelectors, Rule{Family: f, From: p}, grouped)
 	}
 	if b.marked[f] {

@@ -282,6 +282,7 @@ func TestHost(t *testing.T) {
 			{Table: MainTable, Dst: pfx("0.0.0.0/0"), Via: ip("10.0.1.1"), Link: eth1.Index, Proto: unix.RTPROT_DHCP, Metric: 100},
 			{Table: MainTable, Dst: pfx("2001:db8:9::/48"), Link: eth1.Index, Proto: unix.RTPROT_STATIC, Metric: 1024},
 		},
+		RADefaults: []Route{{Table: MainTable, Dst: pfx("::/0"), Via: ip("fe80::1"), Link: eth1.Index, Proto: unix.RTPROT_RA, Metric: 1024}},
 		Settings: []Setting{{eth1.Index, LinkGroup, "0"}, {eth1.Index, LinkMTU, "1500"}, {eth1.Index, ARPIgnore, "0"},
 			{eth1.Index, ARPAnnounce, "0"}, {eth1.Index, RPFilter, "0"}, {eth1.Index, AcceptRA, "1"}, {eth1.Index, Promote, "0"}, {eth1.Index, LinkUp, "1"}},
 		Forwards: map[Family]bool{V4: false, V6: false}, StrictAll: "0", RulesAmong: map[Family][]int{},

@@ -105,8 +105,10 @@ func parseRoute(b []byte) (foundRoute, bool) {
 	case unix.RTN_UNREACHABLE:
 		r.Link = 0 // IPv6 says lo
 		r.plain = r.plain && !r.Via.IsValid()
+	case unix.RTN_LOCAL:
+		r.plain = r.plain && r.Local() && r.Link != 0
 	default:
-		r.plain = r.plain && kind == unix.RTN_UNICAST && r.Link != 0
+		r.plain = r.plain && kind == unix.RTN_UNICAST && !r.Local() && r.Link != 0
 	}
 	return r, r.Dst.IsValid()
 }
@@ -160,6 +162,12 @@ func (r Route) encode() []nl.NetlinkRequestData {
 	} else if r.Dst.Addr().Is4() {
 		msg.Scope = unix.RT_SCOPE_LINK
 	}
+	if r.Local() {
+		msg.Type = unix.RTN_LOCAL
+		if r.Dst.Addr().Is4() {
+			msg.Scope = unix.RT_SCOPE_HOST
+		}
+	}
 	return append(parts, attrU32(unix.RTA_OIF, uint32(r.Link)))
 }
 
@@ -174,13 +182,4 @@ func (c *conn) inPlace(r Route) ([]foundRoute, error) {
 		}
 	}
 	return same, err
-}
-
-// effectiveMetric is the metric that the kernel gives a route: IPv6 takes 0 for
-// IP6_RT_PRIO_USER.
-func (r Route) effectiveMetric() int {
-	if r.Metric == 0 && r.Dst.Addr().Is6() {
-		return 1024
-	}
-	return r.Metric
 }

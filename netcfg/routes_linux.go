@@ -3,6 +3,7 @@ package netcfg
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,10 @@ func (k *Kernel) observeRoutes(ctx context.Context, s Scope, scoped, watched []i
 	if err != nil {
 		return fmt.Errorf("read main's routes through the ENIs: %w", err)
 	}
-	o.Host.Routes, o.Own.Routes = slices.Clip(main.host), own
+	if o.Host.Local, err = k.othersLocal(ctx, s); err != nil {
+		return fmt.Errorf("read the local routes: %w", err)
+	}
+	o.Host.Routes, o.Host.RADefaults, o.Own.Routes = slices.Clip(main.host), slices.Clip(main.ra), own
 	if !s.Full { // a full sweep has found them
 		o.Own.Routes = append(own, main.own...)
 	}
@@ -39,6 +43,9 @@ func (k *Kernel) ownRoutes(ctx context.Context, s Scope) (own []Route, err error
 		for _, t := range sorted(s.Tables) {
 			filters = append(filters, routeFilter{family: f, table: t})
 		}
+		for _, p := range sorted(s.Protos) { // the kernel's own are more, and no affair of ours
+			filters = append(filters, routeFilter{family: f, table: LocalTable, proto: p})
+		}
 	}
 	for _, f := range filters {
 		if err := ctx.Err(); err != nil {
@@ -57,10 +64,32 @@ func (k *Kernel) ownRoutes(ctx context.Context, s Scope) (own []Route, err error
 	return own, nil
 }
 
+// othersLocal finds who else makes a range local that the scope asks about.
+func (k *Kernel) othersLocal(ctx context.Context, s Scope) (others []Route, err error) {
+	for _, f := range []Family{V4, V6} {
+		if !slices.ContainsFunc(s.Local, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f }) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		routes, err := k.conn.routes(routeFilter{family: f, table: LocalTable})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range routes {
+			if slices.Contains(s.Local, r.Dst) && !slices.Contains(s.Protos, r.Proto) {
+				others = append(others, r)
+			}
+		}
+	}
+	return others, nil
+}
+
 // mainRoutes is what matters of main, and what was asked when it was read.
 type mainRoutes struct {
-	key       mainKey
-	own, host []Route // shared by observations: never changed
+	key           mainKey
+	own, host, ra []Route // shared by observations: never changed
 }
 
 // mainKey are the protocols of ours, the NICs in scope, and these with the ones that
@@ -88,11 +117,15 @@ func (k *Kernel) mainRoutes(ctx context.Context, s Scope, key mainKey) (mainRout
 		switch {
 		case slices.Contains(key.protos, r.Proto):
 			k.main.own = append(k.main.own, r)
-		case slices.Contains(key.scoped, r.Link) && r.Proto != unix.RTPROT_KERNEL && r.Proto != unix.RTPROT_RA:
+		case !slices.Contains(key.scoped, r.Link) || r.Proto == unix.RTPROT_KERNEL:
+		case r.Proto != unix.RTPROT_RA:
 			k.main.host = append(k.main.host, r)
+		case r.Dst.Bits() == 0:
+			k.main.ra = append(k.main.ra, r)
 		}
 	}
 	slices.SortFunc(k.main.host, ByNIC)
+	slices.SortStableFunc(k.main.ra, ByNIC)
 	return k.main, nil
 }
 

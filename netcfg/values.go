@@ -55,7 +55,8 @@ type Addr struct {
 }
 
 // Route is a route in one table. The zero Via means on link; Link 0 means
-// unreachable: no other route without a device is ever ours.
+// unreachable: no other route without a device is ever ours. Those of LocalTable, and no others, are of type
+// local: what is sent to them has arrived.
 type Route struct {
 	Table  int
 	Dst    netip.Prefix // masked; 0.0.0.0/0 and ::/0 are the defaults
@@ -67,6 +68,18 @@ type Route struct {
 
 // Unreachable reports whether the route refuses instead of sending.
 func (r Route) Unreachable() bool { return r.Link == 0 }
+
+// Local reports whether the route makes its addresses this host's own.
+func (r Route) Local() bool { return r.Table == LocalTable }
+
+// effectiveMetric is the metric that the kernel gives a route: IPv6 takes 0 for
+// IP6_RT_PRIO_USER.
+func (r Route) effectiveMetric() int {
+	if r.Metric == 0 && r.Dst.Addr().Is6() {
+		return 1024
+	}
+	return r.Metric
+}
 
 // Span is the numbers from First up to, not including, End; the zero Span is all of them.
 type Span struct{ First, End uint32 }
@@ -195,6 +208,13 @@ type Host struct {
 	// included, the kernel's own (protocol kernel) and router advertisements' left out.
 	// They are sorted ByNIC.
 	Routes []Route
+	// RADefaults are main's IPv6 defaults through the scope's NICs that follow from router advertisements (protocol ra),
+	// whoever put them there: the kernel, or a network manager that reads advertisements itself.
+	RADefaults []Route
+	// Marks are what the kernel says beside an IPv6 address, ours or not, of any NIC; link-local ones left out.
+	Marks map[Addr]Mark
+	// Local are others' routes of type local in LocalTable to the ranges of Scope.Local, whatever their NIC.
+	Local []Route
 	// Settings are the present values of all Knobs of the scope's NICs, the ones that
 	// enid set included. A knob that the kernel lacks (IPv6 off) is absent.
 	Settings []Setting
@@ -235,6 +255,8 @@ type Scope struct {
 	// Protos are the protocol numbers that mark our rules and routes: today's,
 	// and those that the record names from earlier settings.
 	Protos []int
+	// Local are the ranges of which Host.Local is to say whether others have a local route to them.
+	Local []netip.Prefix
 	// Full reads everything again, whatever the watcher saw: all tables for
 	// leftovers of ours, main, and the chains.
 	Full bool

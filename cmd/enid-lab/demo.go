@@ -63,8 +63,8 @@ func findEnid(named string) (string, error) {
 }
 
 func (d *demo) check() (err error) {
-	if !slices.Contains([]string{"ec2", "jdcloud", "file"}, d.dialect) {
-		return fmt.Errorf("--dialect %s: want ec2, jdcloud or file", d.dialect)
+	if all := append(cloud.Dialects(), cloud.File); !slices.Contains(all, cloud.Dialect(d.dialect)) {
+		return fmt.Errorf("--dialect %s: want one of %s", d.dialect, strings.Join(words(all), ", "))
 	}
 	d.enid, err = findEnid(d.enid)
 	return err
@@ -73,7 +73,7 @@ func (d *demo) check() (err error) {
 func (d *demo) run(ctx context.Context) (err error) {
 	d.say("A cloud with three subnets, a neighbour in each, a host outside, and a fabric that drops whatever\n" +
 		"leaves by a NIC that does not own its source. Metadata: " + d.dialect + ", asked every second. All of it is in network\nnamespaces of this process.")
-	d.Rig, err = rig.New(rig.Options{Dialect: cloud.Dialect(d.dialect), Enid: d.enid, IPv6: d.ipv6, PrimarySecondary: 1})
+	d.Rig, err = rig.New(rig.Options{Dialect: cloud.Dialect(d.dialect), Enid: d.enid, IPv6: d.ipv6, PrimarySecondary: 1, Overlay: cloud.Dialect(d.dialect).TellsOneAddress()})
 	if err != nil {
 		return err
 	}
@@ -335,4 +335,11 @@ func familyOf(a netip.Addr) int {
 		return netlink.FAMILY_V4
 	}
 	return netlink.FAMILY_V6
+}
+
+func words(dialects []cloud.Dialect) (out []string) {
+	for _, d := range dialects {
+		out = append(out, string(d))
+	}
+	return out
 }

@@ -52,7 +52,7 @@ namespaces that end with the tour. It exits with 1 when any check fails.`,
 			return d.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&d.dialect, "dialect", "ec2", "what the metadata speaks: ec2, jdcloud or file")
+	cmd.Flags().StringVar(&d.dialect, "dialect", "ec2", "what the metadata speaks: a provider of enid's configuration")
 	cmd.Flags().BoolVar(&d.ipv6, "ipv6", false, "IPv6 addresses as well")
 	cmd.Flags().StringVar(&d.enid, "enid", "", "the enid binary (default: beside enid-lab)")
 	return cmd

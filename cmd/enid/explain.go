@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -124,7 +125,7 @@ func (c *cli) explain(cmd *cobra.Command, p netcfg.Packet, all bool) error {
 func named(s *agent.Status) (enis []netcfg.NamedENI) {
 	for _, e := range s.ENIs {
 		if e.NIC != "" {
-			enis = append(enis, netcfg.NamedENI{Name: e.Name, NIC: e.NIC, Slot: e.Slot, Prefixes: e.Prefixes, Subnets: e.Subnets})
+			enis = append(enis, netcfg.NamedENI{Name: e.Name, NIC: e.NIC, Slot: e.Slot, Prefixes: slices.Concat(e.Prefixes, e.Local), Subnets: e.Subnets})
 		}
 	}
 	return enis

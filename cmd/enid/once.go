@@ -66,7 +66,7 @@ func (c *cli) planCommand() *cobra.Command {
 			if exitCode && len(ops) > 0 {
 				c.exit = exitToDo
 			}
-			return c.printPlan(ops)
+			return c.printPlan(ops, a.LastGood())
 		},
 	}
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 when there is something to do")
@@ -79,13 +79,21 @@ type planned struct {
 	Command string      `json:"command"`
 }
 
-func (c *cli) printPlan(ops []netcfg.Op) error {
+// printPlan prints operations, and of when the metadata is that they follow from, where it is not of now.
+func (c *cli) printPlan(ops []netcfg.Op, lastGood time.Time) error {
 	if c.output == "json" {
 		list := []planned{}
 		for _, op := range ops {
 			list = append(list, planned{op.Slot, op.String()})
 		}
-		return c.json(map[string]any{"operations": list})
+		answer := map[string]any{"operations": list}
+		if !lastGood.IsZero() {
+			answer["lastGood"] = lastGood
+		}
+		return c.json(answer)
+	}
+	if !lastGood.IsZero() {
+		fmt.Fprintln(c.out, "# the metadata does not answer; this follows from its last good answer, of", lastGood.Format(time.RFC3339))
 	}
 	if len(ops) == 0 {
 		_, err := fmt.Fprintln(c.out, "# nothing to do")

@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-var entryKeys = []string{"mac", "id", "primary", "subnets", "gateway", "addresses", "prefixes", "mtu", "public"}
+var entryKeys = []string{"mac", "id", "primary", "subnets", "gateway", "addresses", "prefixes", "local", "vlan", "mtu", "public"}
 
 // MTU limits, in bytes: every IPv4 host takes 576, no cloud's NIC takes more than 9216.
 const minMTU, maxMTU = 576, 9216
@@ -45,6 +45,7 @@ func (d *decoder) entry(n ast.Node) (i metadata.Interface, at *token.Position, o
 	d.lists(&i, values)
 	d.gateway(&i, values["gateway"], values["addresses"])
 	d.public(&i, values["public"])
+	d.vlan(&i, values["vlan"])
 	return i, at, ok
 }
 
@@ -67,13 +68,17 @@ func (d *decoder) lists(i *metadata.Interface, values map[string]ast.Node) {
 	}
 	if n := values["addresses"]; n != nil {
 		i.Addresses = known(list(d, n, "addresses", parseAddr))
-		i.Prefixes = metadata.IsNone[[]netip.Prefix]("")
+		i.Prefixes, i.Local = metadata.IsNone[[]netip.Prefix](""), metadata.IsNone[[]netip.Prefix]("")
 		d.notEmpty(n, "addresses", len(i.Addresses.Value))
 	}
-	if n := values["prefixes"]; n != nil {
-		i.Prefixes = known(list(d, n, "prefixes", parsePrefix))
-		if len(i.Prefixes.Value) == 0 {
-			i.Prefixes = metadata.IsNone[[]netip.Prefix]("")
+	for key, fact := range map[string]*metadata.Fact[[]netip.Prefix]{"prefixes": &i.Prefixes, "local": &i.Local} {
+		n := values[key]
+		if n == nil {
+			continue
+		}
+		*fact = known(list(d, n, key, parsePrefix))
+		if len(fact.Value) == 0 {
+			*fact = metadata.IsNone[[]netip.Prefix]("")
 		}
 	}
 }

@@ -35,8 +35,8 @@ type Document struct {
 // Interfaces is what the document says, in its order, with Name as the origin of
 // each fact. What an entry leaves out is Unknown, with these exceptions: a
 // gateway that is left out is the first host of a family's first subnet, and an
-// entry that lists addresses lists all of its prefixes too. An explicit
-// "prefixes: []", "gateway: []" or "public: {}" says that there is none.
+// entry that lists addresses lists all of its prefixes and local ranges too. An explicit
+// "prefixes: []", "local: []", "gateway: []", "vlan: {}" or "public: {}" says that there is none.
 func (d Document) Interfaces() []metadata.Interface {
 	out := make([]metadata.Interface, 0, len(d.interfaces))
 	for _, i := range d.interfaces {
@@ -48,6 +48,7 @@ func (d Document) Interfaces() []metadata.Interface {
 			{i.ID.State, &i.ID.Origin}, {i.Primary.State, &i.Primary.Origin},
 			{i.Subnets.State, &i.Subnets.Origin}, {i.Gateways.State, &i.Gateways.Origin},
 			{i.Addresses.State, &i.Addresses.Origin}, {i.Prefixes.State, &i.Prefixes.Origin},
+			{i.Local.State, &i.Local.Origin}, {i.VLAN.State, &i.VLAN.Origin},
 			{i.MTU.State, &i.MTU.Origin}, {i.Public.State, &i.Public.Origin},
 		} {
 			if origin.state != metadata.Unknown {

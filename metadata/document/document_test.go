@@ -40,6 +40,8 @@ interfaces:
     gateway: 10.0.1.1
     addresses: [10.0.1.5, 10.0.1.6, "2001:db8:1::5"]
     prefixes: [10.0.1.32/28]
+    local: [10.24.3.0/24, "2001:db8:2::/96"]
+    vlan: {parent: 02:29:96:8f:00:00, id: 10}
     mtu: 1500
     public: {10.0.1.5: 203.0.113.7}
 `
@@ -49,7 +51,8 @@ const fullJSON = `{
 		"mac":"02-29-96-8f-00-01", "id":"port-a2uv000001", "primary":false,
 		"subnets":["10.0.1.0/24"], "gateway":["10.0.1.1"],
 		"addresses":["10.0.1.5","10.0.1.6","2001:db8:1::5"],
-		"prefixes":["10.0.1.32/28"], "mtu":1500, "public":{"10.0.1.5":"203.0.113.7"}
+		"prefixes":["10.0.1.32/28"], "local":["10.24.3.0/24","2001:db8:2::/96"],
+		"vlan":{"id":10,"parent":"02-29-96-8f-00-00"}, "mtu":1500, "public":{"10.0.1.5":"203.0.113.7"}
 	}]
 }`
 
@@ -62,6 +65,8 @@ func TestParseFull(t *testing.T) {
 		Gateways:  metadata.Is(addrs("10.0.1.1"), "here"),
 		Addresses: metadata.Is(addrs("10.0.1.5", "10.0.1.6", "2001:db8:1::5"), "here"),
 		Prefixes:  metadata.Is(prefixes("10.0.1.32/28"), "here"),
+		Local:     metadata.Is(prefixes("10.24.3.0/24", "2001:db8:2::/96"), "here"),
+		VLAN:      metadata.Is(metadata.VLAN{Parent: metadata.MAC{2, 0x29, 0x96, 0x8f, 0, 0}, ID: 10}, "here"),
 		MTU:       metadata.Is(1500, "here"),
 		Public: metadata.Is(map[netip.Addr]netip.Addr{
 			netip.MustParseAddr("10.0.1.5"): netip.MustParseAddr("203.0.113.7"),
@@ -86,8 +91,12 @@ func TestLeftOut(t *testing.T) {
 		want metadata.Interface
 	}{
 		"everything": {"", metadata.Interface{}},
-		"addresses say all prefixes": {"addresses: [10.0.1.5]", metadata.Interface{
-			Addresses: metadata.Is(addrs("10.0.1.5"), "d"), Prefixes: none}},
+		"addresses say all prefixes and local ranges": {"addresses: [10.0.1.5]", metadata.Interface{
+			Addresses: metadata.Is(addrs("10.0.1.5"), "d"), Prefixes: none, Local: none}},
+		"addresses beside local ranges": {"{addresses: [10.0.1.5], local: [10.24.3.0/24]}", metadata.Interface{
+			Addresses: metadata.Is(addrs("10.0.1.5"), "d"), Prefixes: none, Local: metadata.Is(prefixes("10.24.3.0/24"), "d")}},
+		"no local ranges":  {"local: []", metadata.Interface{Local: none}},
+		"a NIC of its own": {"vlan: {}", metadata.Interface{VLAN: metadata.IsNone[metadata.VLAN]("d")}},
 		"prefixes say nothing about addresses": {"prefixes: [10.0.1.16/28]", metadata.Interface{
 			Prefixes: metadata.Is(prefixes("10.0.1.16/28"), "d")}},
 		"no prefixes": {"prefixes: []", metadata.Interface{Prefixes: none}},
@@ -109,7 +118,7 @@ func TestLeftOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := strings.Trim(tt.keys, "{}")
-			if tt.keys == "public: {}" {
+			if strings.HasSuffix(tt.keys, "{}") {
 				inner = tt.keys
 			}
 			doc, err := Parse("d", fmt.Appendf(nil, "interfaces: [{mac: 02:29:96:10:00:01, %s}]", inner))
@@ -162,6 +171,13 @@ func TestParseErrors(t *testing.T) {
 		"wrong gateway":         {entry("gateway: here"), `d:3:12: gateway: "here" is not an IP address`},
 		"own address":           {entry("subnets: [10.0.1.0/24]\n  addresses: [10.0.1.1]"), "d:4:14: addresses: 10.0.1.1 is the first host of its subnet"},
 		"primary":               {entry("primary: yes"), `d:3:12: primary: "yes" is neither true nor false`},
+		"local host bits":       {entry("local: [10.24.3.1/24]"), `d:3:11: local: "10.24.3.1/24" has host bits set; want 10.24.3.0/24`},
+		"vlan no mapping":       {entry("vlan: 10"), "d:3:9: vlan must be a mapping (parent, id), not integer"},
+		"vlan without a parent": {entry("vlan: {id: 10}"), `d:3:9: vlan: "parent" is missing; want {parent: MAC`},
+		"vlan without an id":    {entry("vlan: {parent: 02:29:96:8f:00:00}"), `vlan: "id" is missing`},
+		"vlan of itself":        {entry("vlan: {parent: 02:29:96:8f:00:01, id: 10}"), "d:3:9: vlan: parent is the ENI's own MAC"},
+		"vlan id":               {entry("vlan: {parent: 02:29:96:8f:00:00, id: 4095}"), `vlan: id: "4095" is no VLAN id; want a number from 1 to 4094`},
+		"vlan key":              {entry("vlan: {parent: 02:29:96:8f:00:00, tag: 1, id: 1}"), `unknown key "tag"; want one of: parent, id`},
 		"mtu":                   {entry("mtu: 150000"), `d:3:8: mtu: "150000" is not an MTU; want a number of bytes from 576 to 9216`},
 		"empty id":              {entry(`id: ""`), `d:3:7: id: is empty`},
 		"public":                {entry("addresses: [10.0.1.5]\n  public: {10.0.1.6: 203.0.113.7}"), "d:4:12: public: 10.0.1.6 is not in addresses"},
@@ -231,7 +247,7 @@ func TestParseHostile(t *testing.T) {
 // FuzzParse: no text panics; what is read without an error is an answer, and every
 // error begins with a position.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{full, fullJSON, "", "interfaces: []", entry("gateway: [10.0.1.1, fe80::1]"), entry("public: {10.0.1.5: 203.0.113.7}"), "? a\n: b\n", "%YAML 1.2\n---\n", "a: |\n b\n", "[{]", "interfaces: [{mac: &a x}, *a]"} {
+	for _, seed := range []string{full, fullJSON, "", "interfaces: []", entry("gateway: [10.0.1.1, fe80::1]"), entry("public: {10.0.1.5: 203.0.113.7}"), entry("vlan: {parent: 02:29:96:8f:00:00, id: 1}"), "? a\n: b\n", "%YAML 1.2\n---\n", "a: |\n b\n", "[{]", "interfaces: [{mac: &a x}, *a]"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -8,7 +8,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
+	"time"
 
 	"enid/metadata"
 )
@@ -16,14 +16,30 @@ import (
 // DefaultEndpoint is where an instance finds IMDS over IPv4.
 const DefaultEndpoint = "http://169.254.169.254"
 
-// Paths below root. Each entry of macsPath is a MAC address with a slash.
-const (
-	root             = "/latest/meta-data/"
-	macPath          = "mac" // the primary ENI's
-	instancePath     = "instance-id"
-	macsPath         = "network/interfaces/macs/"
-	associationsPath = "ipv4-associations/" // below a MAC: one entry a public address
-)
+// root is what every path below begins with.
+const root = "/latest/meta-data/"
+
+// origin is what status shows as the source of each fact.
+const origin = "ec2"
+
+// associationsPath, below a MAC, has one entry a public address.
+const associationsPath = "ipv4-associations/"
+
+var tree = metadata.MACTree{
+	Origin:   origin,
+	Root:     root,
+	Primary:  "mac",
+	Instance: "instance-id",
+	MACs:     "network/interfaces/macs/",
+}
+
+// protocol is that of IMDSv2, with the longest life of a token that IMDS gives.
+var protocol = metadata.TokenProtocol{
+	Path:        "/latest/api/token",
+	TTLHeader:   "X-Aws-Ec2-Metadata-Token-Ttl-Seconds",
+	TokenHeader: "X-Aws-Ec2-Metadata-Token",
+	TTL:         21600 * time.Second,
+}
 
 // keys are what is asked for below a MAC, where its directory lists it.
 // device-number is not among them: until an ENI has propagated it reads 0, the
@@ -38,7 +54,7 @@ var keys = []string{
 // Source is one IMDS endpoint. It keeps the session token between fetches.
 type Source struct {
 	client *metadata.Client
-	tokens *tokens
+	tokens *metadata.Tokens
 }
 
 // New makes a Source for an endpoint scheme://host[:port]; "" is DefaultEndpoint.
@@ -50,7 +66,7 @@ func New(endpoint string, dial metadata.Dial) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{client: client, tokens: &tokens{client: client}}, nil
+	return &Source{client: client, tokens: metadata.NewTokens(client, protocol)}, nil
 }
 
 // Requests counts the requests made so far by result, see metadata.Client.
@@ -67,12 +83,12 @@ func (s *Source) Requests() map[string]uint64 { return s.client.Requests() }
 func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	bounded, cancel := context.WithTimeout(ctx, metadata.FetchTimeout)
 	defer cancel()
-	before, err := s.tokens.current(bounded)
+	get, err := s.tokens.Begin(bounded)
 	if err != nil {
 		return metadata.Snapshot{}, err
 	}
 	answers := gather(bounded, func(ctx context.Context, path string) (string, error) {
-		return s.tokens.get(ctx, root+path, before)
+		return get(ctx, root+path)
 	})
 	if ctx.Err() != nil {
 		return metadata.Snapshot{}, fmt.Errorf("metadata fetch: %w", context.Cause(ctx))
@@ -81,17 +97,14 @@ func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 }
 
 // gather asks level by level, because each level lists what the next one has.
-func gather(ctx context.Context, get func(ctx context.Context, path string) (string, error)) metadata.Answers {
-	answers := metadata.Gather(ctx, []string{macPath, instancePath, macsPath}, get)
-	listed, _ := macs(answers.Of(macsPath).Body)
-
-	var dirs, leaves, associations []string
-	for _, m := range listed {
-		dirs = append(dirs, m.dir)
-	}
+func gather(ctx context.Context, get metadata.Get) metadata.Answers {
+	answers := metadata.Gather(ctx, []string{tree.Primary, tree.Instance, tree.MACs}, get)
+	dirs := tree.Dirs(answers)
 	maps.Copy(answers, metadata.Gather(ctx, dirs, get))
+
+	var leaves, associations []string
 	for _, dir := range dirs {
-		leaves = append(leaves, toAsk(dir, answers.Of(dir))...)
+		leaves = append(leaves, metadata.ToAsk(dir, answers.Of(dir), keys)...)
 	}
 	maps.Copy(answers, metadata.Gather(ctx, leaves, get))
 	for _, dir := range dirs {
@@ -101,35 +114,10 @@ func gather(ctx context.Context, get func(ctx context.Context, path string) (str
 	return answers
 }
 
-// toAsk are the paths to ask for below a MAC's directory: the keys that it lists;
-// none where the directory itself is absent; and all where the listing was
-// not readable or names nothing that we know, for then it may be at fault and the
-// keys need not be.
-func toAsk(dir string, listing metadata.Answer) []string {
-	if listing.Absent() {
-		return nil
-	}
-	names := map[string]bool{}
-	for name := range strings.Lines(listing.Body) {
-		names[strings.TrimSpace(name)] = true
-	}
-	var some, all []string
-	for _, key := range keys {
-		all = append(all, dir+key)
-		if names[key] {
-			some = append(some, dir+key)
-		}
-	}
-	if len(some) == 0 {
-		return all
-	}
-	return some
-}
-
 // associationPaths are the paths of an ENI's public addresses.
 func associationPaths(dir string, answers metadata.Answers) []string {
 	var paths []string
-	public, _ := lines(answers.Of(dir+associationsPath).Body, ipv4)
+	public, _ := metadata.Lines(metadata.IPv4)(answers.Of(dir + associationsPath).Body)
 	for _, p := range public {
 		paths = append(paths, dir+associationsPath+p.String())
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"enid/metadata"
 	"enid/test/metadatatest"
@@ -29,9 +28,14 @@ func fetcher(t *testing.T, endpoint string) func(context.Context) (metadata.Snap
 	return newSource(t, endpoint).Fetch
 }
 
+// tokens puts a service behind the session tokens of IMDSv2.
+func tokens(service http.Handler) http.Handler {
+	return &metadatatest.TokenService{Protocol: protocol, Next: service}
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	metadatatest.Golden(t, func(tree metadatatest.Tree) http.Handler { return &imds{next: tree} }, fetcher)
+	metadatatest.Golden(t, func(service metadatatest.Tree) http.Handler { return tokens(service) }, fetcher)
 }
 
 func TestDefaultEndpoint(t *testing.T) {
@@ -53,45 +57,51 @@ func canceled(t *testing.T) context.Context {
 
 func TestSurvives(t *testing.T) {
 	t.Parallel()
-	tree := metadatatest.ReadTree(t, "testdata/three.txtar")
-	metadatatest.Survives(t, tree, func(get metadatatest.Get) (metadata.Snapshot, error) {
+	service := metadatatest.ReadTree(t, "testdata/three.txtar")
+	metadatatest.Survives(t, service, func(get metadatatest.Get) (metadata.Snapshot, error) {
 		return parse(gather(t.Context(), func(ctx context.Context, path string) (string, error) { return get(ctx, root+path) }))
 	})
 }
 
 func TestRecovers(t *testing.T) {
 	t.Parallel()
-	tree := metadatatest.ReadTree(t, "testdata/three.txtar")
-	metadatatest.Recovers(t, func() http.Handler { return &imds{next: tree} }, fetcher)
+	service := metadatatest.ReadTree(t, "testdata/three.txtar")
+	metadatatest.Recovers(t, func() http.Handler { return tokens(service) }, fetcher)
 }
 
-func TestHang(t *testing.T) {
+// What IMDSv2 wants to the letter.
+func TestToken(t *testing.T) {
 	t.Parallel()
-	endpoint := metadatatest.Start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := newSource(t, endpoint).Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "hop limit") {
-		t.Errorf("got %v", err)
+	var asked []string
+	endpoint := metadatatest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header["X-Aws-Ec2-Metadata-Token-Ttl-Seconds"]))
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	if _, err := newSource(t, endpoint).Fetch(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if diff := cmp.Diff([]string{"PUT /latest/api/token [21600]"}, asked); diff != "" {
+		t.Error(diff)
 	}
 }
 
 // The numbers that Fetch's comment states.
 func TestRequestCount(t *testing.T) {
 	t.Parallel()
-	tree := metadatatest.Tree{root + macPath: {Body: "02:00:00:00:00:00"}, root + instancePath: {Body: "i-1"}}
+	service := metadatatest.Tree{root + tree.Primary: {Body: "02:00:00:00:00:00"}, root + tree.Instance: {Body: "i-1"}}
 	var list strings.Builder
 	for n := range 8 {
 		dir := fmt.Sprintf("02:00:00:00:00:%02x/", n)
 		list.WriteString(dir + "\n")
-		eni := root + macsPath + dir
-		tree[eni] = metadatatest.Reply{Body: "device-number\ninterface-id\nlocal-ipv4s\nmac\nsubnet-id\nsubnet-ipv4-cidr-block\nvpc-id\n"}
-		tree[eni+"interface-id"] = metadatatest.Reply{Body: fmt.Sprintf("eni-%d", n)}
-		tree[eni+"subnet-id"] = metadatatest.Reply{Body: "subnet-1"}
-		tree[eni+"local-ipv4s"] = metadatatest.Reply{Body: fmt.Sprintf("10.0.%d.5", n)}
-		tree[eni+"subnet-ipv4-cidr-block"] = metadatatest.Reply{Body: fmt.Sprintf("10.0.%d.0/24", n)}
+		eni := root + tree.MACs + dir
+		service[eni] = metadatatest.Reply{Body: "device-number\ninterface-id\nlocal-ipv4s\nmac\nsubnet-id\nsubnet-ipv4-cidr-block\nvpc-id\n"}
+		service[eni+"interface-id"] = metadatatest.Reply{Body: fmt.Sprintf("eni-%d", n)}
+		service[eni+"subnet-id"] = metadatatest.Reply{Body: "subnet-1"}
+		service[eni+"local-ipv4s"] = metadatatest.Reply{Body: fmt.Sprintf("10.0.%d.5", n)}
+		service[eni+"subnet-ipv4-cidr-block"] = metadatatest.Reply{Body: fmt.Sprintf("10.0.%d.0/24", n)}
 	}
-	tree[root+macsPath] = metadatatest.Reply{Body: list.String()}
-	s := newSource(t, metadatatest.Start(t, &imds{next: tree}))
+	service[root+tree.MACs] = metadatatest.Reply{Body: list.String()}
+	s := newSource(t, metadatatest.Start(t, tokens(service)))
 	for n := range 2 {
 		got, err := s.Fetch(t.Context())
 		if err != nil || len(got.Problems) > 0 || !got.Complete {

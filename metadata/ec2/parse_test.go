@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"errors"
-	"net/netip"
 	"testing"
 
 	"enid/metadata"
@@ -16,19 +15,18 @@ func FuzzParse(f *testing.F) {
 	f.Add("0A-07-84-3D-6E-38", "0A:07:84:3D:6E:38/\r\n0a:07:84:3d:6e:38\n", "", "0.0.0.0/0", "::ffff:1.2.3.4", "::1%eth0/64", "255.255.255.255/32", "1.1.1.1/\n1.1.1.1")
 	f.Add("", "\x00", "172.31.44.", "172.31.32.1/20", "fe80::1%x/y", "2600:0:0:0:0:0:0:0/64", "x", "../../x")
 	f.Fuzz(func(t *testing.T, primary, list, v4, net4, v6, net6, prefixes, associations string) {
-		answers := metadata.Answers{macPath: {Body: primary}, macsPath: {Body: list}}
-		listed, _ := macs(list)
-		for _, m := range listed {
-			for _, path := range toAsk(m.dir, metadata.Answer{}) {
+		answers := metadata.Answers{tree.Primary: {Body: primary}, tree.MACs: {Body: list}}
+		for _, dir := range tree.Dirs(answers) {
+			for _, path := range metadata.ToAsk(dir, metadata.Answer{}, keys) {
 				answers[path] = metadata.Answer{Err: errors.New("down")}
 			}
 			for key, body := range map[string]string{
 				"": "x", "local-ipv4s": v4, "subnet-ipv4-cidr-block": net4, "ipv6s": v6, "subnet-ipv6-cidr-blocks": net6,
 				"ipv4-prefix": prefixes, "ipv6-prefix": prefixes, associationsPath: associations,
 			} {
-				answers[m.dir+key] = metadata.Answer{Body: body}
+				answers[dir+key] = metadata.Answer{Body: body}
 			}
-			associationPaths(m.dir, answers)
+			associationPaths(dir, answers)
 		}
 		s, err := parse(answers)
 		if err != nil {
@@ -36,12 +34,4 @@ func FuzzParse(f *testing.F) {
 		}
 		metadatatest.Usable(t, s)
 	})
-}
-
-func TestFirstHost(t *testing.T) {
-	for subnet, want := range map[string]string{"172.31.32.0/20": "172.31.32.1", "10.0.0.0/8": "10.0.0.1", "10.0.0.4/30": "10.0.0.5", "10.0.0.4/31": "invalid IP", "255.255.255.255/32": "invalid IP"} {
-		if got := firstHost(netip.MustParsePrefix(subnet)).String(); got != want {
-			t.Errorf("%s: got %s, want %s", subnet, got, want)
-		}
-	}
 }

@@ -36,6 +36,7 @@ func TestFetch(t *testing.T) {
 			MAC: metadata.MAC{2, 0x29, 0x96, 0x8f, 0, 2}, Primary: metadata.Is(false, path),
 			Addresses: metadata.Is([]netip.Addr{netip.MustParseAddr("10.0.2.5")}, path),
 			Prefixes:  metadata.IsNone[[]netip.Prefix](path),
+			Local:     metadata.IsNone[[]netip.Prefix](path),
 		},
 	}}
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" {

@@ -40,6 +40,7 @@ var parts = []struct {
 	{"quiet", (*bench).quiet},
 	{"react", (*bench).react},
 	{"idle", (*bench).rest},
+	{"dialects", (*bench).dialects},
 	{fleetPart, (*bench).fleet},
 }
 
@@ -52,7 +53,7 @@ func main() {
 	flag.StringVar(&b.enid, "enid", "bin/enid", "the built enid")
 	flag.IntVar(&b.rounds, "rounds", 9, "rounds of which the median counts")
 	flag.DurationVar(&b.idle, "idle", 31*time.Second, "how long to watch the daemon do nothing")
-	flag.StringVar(&only, "only", "", "measure these parts: writes,forward,quiet,react,idle,fleet")
+	flag.StringVar(&only, "only", "", "measure these parts: writes,forward,quiet,react,idle,dialects,fleet")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)

@@ -60,6 +60,8 @@ func (c *Cloud) Detach(instance, eni string) error {
 			err = fmt.Errorf("%w: it lives and dies with its instance", precondition("Can't detach primaryNetworkInterface"))
 		case e.Instance != instance:
 			err = notOn(e)
+		case c.carries(e) != "":
+			err = fmt.Errorf("%w: detach ENI %s first, which is a VLAN on its NIC", precondition("NetworkInterface is in use"), c.carries(e))
 		default:
 			err = in.idle()
 		}
@@ -111,20 +113,20 @@ func (c *Cloud) pair(instance, eni string) (*instance, *ENI, error) {
 }
 
 // plug makes what Attach began true.
-func (c *Cloud) plug(instance string, e *ENI, autoDelete bool) []Event {
+func (c *Cloud) plug(instance string, e *ENI, t task) []Event {
 	e.Index = 0
 	for _, other := range c.attached(instance) {
 		if other.Index == e.Index {
 			e.Index++
 		}
 	}
-	e.Instance, e.AutoDelete = instance, autoDelete
+	e.Instance, e.AutoDelete, e.VLANParent, e.VLAN = instance, t.AutoDelete, t.Parent, t.VLAN
 	return []Event{{Attached, instance, e.Clone()}}
 }
 
 // unplug makes what Detach began true.
 func unplug(e *ENI) []Event {
 	left := e.Clone()
-	e.Instance, e.Index, e.AutoDelete = "", 0, false
+	e.Instance, e.Index, e.AutoDelete, e.VLANParent, e.VLAN = "", 0, false, "", 0
 	return []Event{{Detached, left.Instance, left}}
 }

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -103,6 +104,9 @@ func (c *Cloud) checkBlock(e *ENI, s Subnet, p netip.Prefix) error {
 			return fmt.Errorf("prefix %s: %w: ENI %s has %s", p, used("secondaryCidr"), id, at.addr)
 		}
 	}
+	if id := c.deliveredTo(s.VPC, p); id != "" {
+		return fmt.Errorf("prefix %s: %w: ENI %s has an alias range or forwarded address in it", p, used("secondaryCidr"), id)
+	}
 	return c.checkQuota(QuotaBlock, e.ID)
 }
 
@@ -124,15 +128,15 @@ func (c *Cloud) dropBlock(e *ENI, p netip.Prefix) {
 	e.Prefixes = slices.DeleteFunc(e.Prefixes, func(q netip.Prefix) bool { return p == q })
 }
 
-// delegatedTo is the ENI that has the delegated prefix around a, or "".
+// delegatedTo is the ENI that has the delegated prefix or alias range around a, or a itself as a forwarded address, or "".
 func (c *Cloud) delegatedTo(vpc string, a netip.Addr) string {
 	if a.Is6() {
-		return c.blocks[block{vpc, netip.PrefixFrom(a, blockIPv6).Masked()}]
+		return cmp.Or(c.blocks[block{vpc, netip.PrefixFrom(a, blockIPv6).Masked()}], c.deliveredTo(vpc, netip.PrefixFrom(a, 128)))
 	}
 	for bits := minBlock; bits <= maxBlock; bits++ {
 		if id, there := c.blocks[block{vpc, netip.PrefixFrom(a, bits).Masked()}]; there {
 			return id
 		}
 	}
-	return ""
+	return c.deliveredTo(vpc, netip.PrefixFrom(a, 32))
 }

@@ -63,8 +63,11 @@ type Cloud struct {
 	faults      map[string]*Fault // by instance, "" for all
 	tokenless   bool
 	style       JDStyle
+	azure       azureIMDS
+	oci         OCIStyle
 	roles       map[string]func(string) string // by instance, "" for all others
 
+	news        chan struct{} // closed, and another one made, when metadata may show something else
 	subscribers []func(Event)
 	// following is held while a change is made and followed, so that events come in the order of the changes, and
 	// nobody is told by metadata or OpenAPI what the fabric does not know yet. It is taken before mu.
@@ -85,6 +88,7 @@ func New() *Cloud {
 		made:      map[string]int{},
 		quotas:    maps.Clone(defaultQuotas),
 		faults:    map[string]*Fault{},
+		news:      make(chan struct{}),
 	}
 }
 
@@ -128,6 +132,7 @@ func (c *Cloud) apply(f func() ([]Event, error)) ([]Event, []func(Event), error)
 		return nil, nil, err
 	}
 	c.remember(events)
+	c.wake()
 	return events, slices.Clone(c.subscribers), nil
 }
 

@@ -31,8 +31,15 @@ type documentENI struct {
 	Gateway   string            `json:"gateway"`
 	Addresses []quoted          `json:"addresses"`
 	Prefixes  []string          `json:"prefixes,omitempty"`
+	Local     []string          `json:"local,omitempty"`
+	VLAN      *documentVLAN     `json:"vlan,omitempty"`
 	MTU       int               `json:"mtu,omitempty"`
 	Public    map[string]string `json:"public,omitempty"`
+}
+
+type documentVLAN struct {
+	Parent quoted `json:"parent"`
+	ID     int    `json:"id"`
 }
 
 // Document is the instance's interfaces document in YAML: what a file for the
@@ -84,9 +91,19 @@ func (c *Cloud) documentOf(enis []ENI) document {
 			MAC: quoted(e.MAC.String()), ID: e.ID, Primary: e.Primary, MTU: e.MTU,
 			Subnets: texts(c.documentRanges(e)), Gateway: e.Gateway.String(),
 			Addresses: quotedTexts(e.Addresses), Prefixes: texts(e.Prefixes), Public: publicTexts(e.Public),
+			Local: texts(e.delivered()), VLAN: c.documentVLAN(e),
 		})
 	}
 	return d
+}
+
+// documentVLAN names the NIC that an ENI shares, nil where it has one of its own.
+func (c *Cloud) documentVLAN(e ENI) *documentVLAN {
+	parent, shares := c.enis[e.VLANParent]
+	if !shares {
+		return nil
+	}
+	return &documentVLAN{quoted(parent.MAC.String()), e.VLAN}
 }
 
 // documentRanges are the ENI's subnets: its own, then those of its other addresses.

@@ -2,54 +2,28 @@ package cloud
 
 import (
 	"cmp"
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// The protocol of IMDSv2 (EC2 user guide, "How Instance Metadata Service
+// ec2Tokens is the protocol of IMDSv2 (EC2 user guide, "How Instance Metadata Service
 // Version 2 works").
-const (
-	tokenPath   = "/latest/api/token"
-	tokenHeader = "X-Aws-Ec2-Metadata-Token"
-	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
-	maxTokenTTL = 21600 // seconds
-)
-
-// SetTokenRequired says whether the ec2 dialect answers only to a token
-// (IMDSv2, the default) or also without one (IMDSv1).
-func (c *Cloud) SetTokenRequired(required bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tokenless = !required
-}
-
-// RevokeTokens makes every ec2 token given out so far invalid.
-func (c *Cloud) RevokeTokens() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, in := range c.instances {
-		clear(in.tokens)
-	}
+var ec2Tokens = tokens{
+	path:    "/latest/api/token",
+	ttl:     "X-Aws-Ec2-Metadata-Token-Ttl-Seconds",
+	header:  "X-Aws-Ec2-Metadata-Token",
+	without: http.StatusUnauthorized,
+	failure: ec2Error,
 }
 
 // ec2 answers one request; it holds the lock, because it gives out tokens.
 func (c *Cloud) ec2(in *instance, v view, r *http.Request) response {
-	now := time.Now()
-	switch {
-	case r.Method == http.MethodPut:
-		return in.issueToken(r, now)
-	case !readOnly(r), r.URL.Path == tokenPath:
-		return ec2Error(http.StatusMethodNotAllowed)
-	}
-	left, valid := in.tokenLeft(r.Header.Get(tokenHeader), now)
-	if !valid && (r.Header.Get(tokenHeader) != "" || !c.tokenless) {
-		return ec2Error(http.StatusUnauthorized)
+	left, refusal, ok := ec2Tokens.admit(c, in, r)
+	if !ok {
+		return refusal
 	}
 	n, ok := ec2Tree(v).find(r.URL.Path)
 	if !ok {
@@ -59,39 +33,10 @@ func (c *Cloud) ec2(in *instance, v view, r *http.Request) response {
 	if n.isDir() {
 		res.body = strings.Join(n.names("/"), "\n")
 	}
-	if valid {
-		res.header = map[string]string{ttlHeader: left}
+	if left != "" {
+		res.header = map[string]string{ec2Tokens.ttl: left}
 	}
 	return res
-}
-
-// issueToken answers a PUT. Only the unversioned path gives tokens; a request
-// that came through a proxy gets none.
-func (in *instance) issueToken(r *http.Request, now time.Time) response {
-	ttl, err := strconv.Atoi(r.Header.Get(ttlHeader))
-	switch {
-	case r.URL.Path != tokenPath, r.Header.Values("X-Forwarded-For") != nil:
-		return ec2Error(http.StatusForbidden)
-	case err != nil, ttl < 1, ttl > maxTokenTTL:
-		return ec2Error(http.StatusBadRequest)
-	}
-	for token, end := range in.tokens {
-		if !now.Before(end) {
-			delete(in.tokens, token)
-		}
-	}
-	token := rand.Text()
-	in.tokens[token] = now.Add(time.Duration(ttl) * time.Second)
-	return response{
-		status: http.StatusOK, contentType: "text/plain", body: token,
-		header: map[string]string{ttlHeader: strconv.Itoa(ttl)},
-	}
-}
-
-// tokenLeft is how many seconds a token is still valid.
-func (in *instance) tokenLeft(token string, now time.Time) (seconds string, valid bool) {
-	end, known := in.tokens[token]
-	return strconv.Itoa(int(end.Sub(now) / time.Second)), known && now.Before(end)
 }
 
 // ec2Error is an error as EC2 words it: an XHTML page.

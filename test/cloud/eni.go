@@ -36,6 +36,11 @@ type ENI struct {
 	Prefixes       []netip.Prefix
 	Public         map[netip.Addr]netip.Addr // by private address
 	MTU            int                       // bytes; 0: not said
+
+	Aliases    []netip.Prefix // ranges that the network delivers to the ENI whole (AssignAlias)
+	Forwarded  []netip.Addr   // of load balancers, that deliver to the ENI (Forward)
+	VLANParent string         // the ENI whose NIC it shares, "" for an ENI with a NIC of its own
+	VLAN       int            // its VLAN id there
 }
 
 // Clone is a copy that shares no memory with e.
@@ -46,6 +51,8 @@ func (e ENI) Clone() ENI {
 	e.AddressSubnets = maps.Clone(e.AddressSubnets)
 	e.Prefixes = slices.Clone(e.Prefixes)
 	e.Public = maps.Clone(e.Public)
+	e.Aliases = slices.Clone(e.Aliases)
+	e.Forwarded = slices.Clone(e.Forwarded)
 	return e
 }
 

@@ -44,6 +44,7 @@ var faultKinds = []FaultKind{
 type Fault struct {
 	Kind     FaultKind
 	Instance string        // "" for all
+	ENI      string        // of FaultNoKeys and FaultNoAddresses: this one alone; "" for all
 	Path     string        // a glob as in path.Match, where * stays between slashes; "" for all
 	Times    int           // only the next so many requests that match; 0: until ClearFault
 	Status   int           // of FaultStatus, 200 to 599
@@ -188,12 +189,16 @@ func (f Fault) distort(v view) view {
 		v.nics = nil
 	case FaultNoKeys:
 		for i := range v.nics {
-			v.nics[i].keys = false
+			v.nics[i].keys = v.nics[i].keys && !f.concerns(v.nics[i])
 		}
 	case FaultNoAddresses:
 		for i := range v.nics {
-			v.nics[i].Addresses = nil
+			if f.concerns(v.nics[i]) {
+				v.nics[i].Addresses = nil
+			}
 		}
 	}
 	return v
 }
+
+func (f Fault) concerns(n nic) bool { return f.ENI == "" || f.ENI == n.ID }

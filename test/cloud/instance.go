@@ -153,10 +153,10 @@ func (c *Cloud) Terminate(id string) error {
 			return nil, fmt.Errorf("terminate instance %q: %w", id, err)
 		}
 		var events []Event
-		for _, left := range slices.Backward(c.attached(id)) { // the primary last
+		for _, left := range vlansFirst(c.attached(id)) { // the primary last
 			events = append(events, Event{Detached, id, left})
 			e := c.enis[left.ID]
-			e.Instance, e.Index = "", 0
+			e.Instance, e.Index, e.VLANParent, e.VLAN = "", 0, "", 0
 			if e.AutoDelete {
 				c.remove(e)
 			}

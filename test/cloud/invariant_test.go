@@ -1,6 +1,7 @@
 package cloud_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -38,6 +39,8 @@ func checkService(rt *rapid.T, w whole) {
 		macs[e.MAC] = e.ID
 	}
 	checkBlocks(rt, w.ENIs, holder)
+	checkDelivered(rt, w.ENIs, holder)
+	checkVLANs(rt, enis)
 	for _, in := range w.Instances {
 		checkInstance(rt, in, w.ENIs)
 	}
@@ -88,6 +91,44 @@ func checkBlocks(rt *rapid.T, enis []cloud.ENI, holder map[place]string) {
 				}
 			}
 		}
+	}
+}
+
+// checkDelivered: nobody else has an address of an alias range, and none has a forwarded address.
+func checkDelivered(rt *rapid.T, enis []cloud.ENI, holder map[place]string) {
+	for _, e := range enis {
+		for at, id := range holder {
+			alias := slices.ContainsFunc(e.Aliases, func(p netip.Prefix) bool { return p.Contains(at.addr) })
+			if at.vpc == e.VPC && (alias || slices.Contains(e.Forwarded, at.addr)) {
+				rt.Errorf("%s gets %s, which %s has", e.ID, at.addr, id)
+			}
+		}
+		for _, other := range enis {
+			for _, p := range e.Aliases {
+				if other.VPC != e.VPC {
+					continue
+				}
+				if slices.ContainsFunc(other.Prefixes, p.Overlaps) || slices.ContainsFunc(other.Forwarded, p.Contains) || other.ID != e.ID && slices.ContainsFunc(other.Aliases, p.Overlaps) {
+					rt.Errorf("alias range %s of %s overlaps what %s has", p, e.ID, other.ID)
+				}
+			}
+		}
+	}
+}
+
+// checkVLANs: each is on the NIC of an ENI of its instance that has one, and has its id alone there.
+func checkVLANs(rt *rapid.T, enis map[string]cloud.ENI) {
+	seen := map[string]bool{}
+	for _, e := range enis {
+		if e.VLANParent == "" && e.VLAN == 0 {
+			continue
+		}
+		p, there := enis[e.VLANParent]
+		key := fmt.Sprint(e.VLANParent, " ", e.VLAN)
+		if !there || p.VLANParent != "" || e.Instance == "" || p.Instance != e.Instance || e.Primary || seen[key] {
+			rt.Errorf("%s is no right VLAN: %+v", e.ID, e)
+		}
+		seen[key] = true
 	}
 }
 

@@ -161,6 +161,26 @@ var operations = map[string]func(m *machine, rt *rapid.T) error{
 		instance, eni := m.attached(rt)
 		return m.Detach(instance, eni)
 	},
+	"vlan": func(m *machine, rt *rapid.T) error {
+		instance, parent := m.attached(rt)
+		free := slices.DeleteFunc(m.ENIs(), func(e cloud.ENI) bool { return e.Instance != "" })
+		eni := pick(rt, "free", free, func(e cloud.ENI) string { return e.ID })
+		return m.AttachVLAN(instance, eni, parent, rapid.IntRange(9, 11).Draw(rt, "vlan"))
+	},
+	"alias": func(m *machine, rt *rapid.T) error {
+		p, err := address(rt).Prefix(rapid.IntRange(26, 32).Draw(rt, "length"))
+		must1(err)
+		return m.AssignAlias(m.eni(rt), p)
+	},
+	"unalias": func(m *machine, rt *rapid.T) error {
+		e, _ := m.DescribeENI(m.eni(rt))
+		return m.ReleaseAlias(e.ID, rapid.SampledFrom(append(e.Aliases, netip.Prefix{})).Draw(rt, "alias"))
+	},
+	"forward": func(m *machine, rt *rapid.T) error { return m.Forward(m.eni(rt), address(rt)) },
+	"unforward": func(m *machine, rt *rapid.T) error {
+		e, _ := m.DescribeENI(m.eni(rt))
+		return m.Unforward(e.ID, rapid.SampledFrom(append(e.Forwarded, netip.Addr{})).Draw(rt, "forwarded"))
+	},
 	"assign": func(m *machine, rt *rapid.T) error {
 		return m.AssignSecondary(m.eni(rt), cloud.AssignOptions{
 			Addresses: addresses(rt, 0), Count: rapid.IntRange(0, 2).Draw(rt, "count"), Subnet: subnet(rt), NoForce: rapid.Bool().Draw(rt, "no force"),
@@ -202,7 +222,7 @@ var operations = map[string]func(m *machine, rt *rapid.T) error{
 // names are those of the operations, those that need much luck more than once.
 var names = slices.Concat(
 	slices.Repeat([]string{"attach", "detach", "assign", "auto", "bind", "unassign", "unbind"}, 3),
-	slices.Sorted(maps.Keys(operations)), []string{"assign"})
+	slices.Sorted(maps.Keys(operations)), []string{"assign", "vlan", "alias", "alias"})
 
 func (m *machine) step(rt *rapid.T) {
 	name := rapid.SampledFrom(names).Draw(rt, "operation")

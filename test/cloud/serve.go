@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,10 +15,42 @@ type Dialect string
 
 // The dialects. File has no HTTP: write Document to a file.
 const (
-	EC2     Dialect = "ec2"
-	JDCloud Dialect = "jdcloud"
-	File    Dialect = "file"
+	EC2        Dialect = "ec2"
+	JDCloud    Dialect = "jdcloud"
+	Aliyun     Dialect = "aliyun"
+	GCP        Dialect = "gcp"
+	Azure      Dialect = "azure"
+	OCI        Dialect = "oci"
+	Tencent    Dialect = "tencent"
+	Volcengine Dialect = "volcengine"
+	OpenStack  Dialect = "openstack"
+	File       Dialect = "file"
 )
+
+// speaks answers a request in a dialect. It holds the lock, because some give out tokens.
+type speaks func(c *Cloud, in *instance, v view, r *http.Request) response
+
+// dialects are those with HTTP.
+var dialects = map[Dialect]struct {
+	answer  speaks
+	failure func(status int) response // in the dialect's words
+}{
+	EC2:        {(*Cloud).ec2, ec2Error},
+	Aliyun:     {(*Cloud).aliyun, plainError},
+	Volcengine: {(*Cloud).volcengine, plainError},
+	JDCloud:    {func(c *Cloud, _ *instance, v view, r *http.Request) response { return c.style.jdcloud(v, r) }, plainError},
+	Azure:      {func(c *Cloud, in *instance, v view, r *http.Request) response { return c.azure.answer(in, v, r) }, azureFailure},
+	GCP:        {func(c *Cloud, _ *instance, v view, r *http.Request) response { return gcp(v, r) }, gcpError},
+	OCI:        {func(c *Cloud, _ *instance, v view, r *http.Request) response { return c.oci.answer(v, r) }, ociError},
+	Tencent:    {(*Cloud).tencent, plainError},
+}
+
+// Dialects are all that are served over HTTP, in order.
+func Dialects() []Dialect { return slices.Sorted(maps.Keys(dialects)) }
+
+// TellsOneAddress reports whether the dialect has no secondary IPv4 addresses: Oracle's cloud and OpenStack tell these
+// by their APIs alone, and to enid an interfaces document has to.
+func (d Dialect) TellsOneAddress() bool { return d == OCI || d == OpenStack }
 
 // ownerID is the only account of this model.
 const ownerID = "123456789012"
@@ -32,9 +65,10 @@ func (c *Cloud) Handler(instance string, d Dialect) http.Handler {
 // listener: the client is the instance one of whose ENIs has the client's
 // source address as the primary address of its family. Others get 403, also
 // where two VPCs have the address: give each of their instances a Handler.
+// Azure, OCI and GCP answer the primary ENI alone.
 func (c *Cloud) HandlerByClient(d Dialect) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		instance, err := c.client(r.RemoteAddr)
+		instance, err := c.client(r.RemoteAddr, d)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
@@ -43,7 +77,7 @@ func (c *Cloud) HandlerByClient(d Dialect) http.Handler {
 	})
 }
 
-func (c *Cloud) client(remote string) (instance string, err error) {
+func (c *Cloud) client(remote string, d Dialect) (instance string, err error) {
 	from, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return "", fmt.Errorf("client address: %w", err)
@@ -54,7 +88,7 @@ func (c *Cloud) client(remote string) (instance string, err error) {
 	for vpc := range c.vpcs {
 		e, ok := c.enis[c.holders[spot{vpc, a}]]
 		switch {
-		case !ok || e.Instance == "" || firstOfFamily(*e, a) != a:
+		case !ok || e.Instance == "" || firstOfFamily(*e, a) != a || d.primaryOnly() && !e.Primary:
 		case instance != "":
 			return "", fmt.Errorf("client %s is an instance in more than one VPC: serve each by itself", a)
 		default:
@@ -66,6 +100,9 @@ func (c *Cloud) client(remote string) (instance string, err error) {
 	}
 	return instance, nil
 }
+
+// primaryOnly reports whether the cloud answers nobody but the primary ENI, at its primary address.
+func (d Dialect) primaryOnly() bool { return d == Azure || d == OCI || d == GCP }
 
 func firstOfFamily(e ENI, a netip.Addr) netip.Addr {
 	return e.family(func(b netip.Addr) bool { return b.Is4() == a.Is4() })[0]
@@ -117,6 +154,9 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, instance string, d
 	if f.before(w, r) {
 		return
 	}
+	if d == GCP {
+		c.gcpHang(instance, f, r)
+	}
 	// After the fault's latency, so that the answer is that of the moment.
 	var res response
 	c.Settled(func() { res = c.answer(instance, d, f, r) })
@@ -142,25 +182,14 @@ func (c *Cloud) answer(instance string, d Dialect, f Fault, r *http.Request) res
 	if !ok {
 		return plainError(http.StatusNotFound)
 	}
-	if f.Kind == FaultStatus {
-		return d.failure(f.Status)
-	}
-	v := f.distort(c.view(in))
-	switch d {
-	case EC2:
-		return c.ec2(in, v, r)
-	case JDCloud:
-		return c.style.jdcloud(v, r)
-	default:
+	speaker, ok := dialects[d]
+	switch {
+	case !ok:
 		return plainError(http.StatusNotImplemented)
+	case f.Kind == FaultStatus:
+		return speaker.failure(f.Status)
 	}
-}
-
-func (d Dialect) failure(status int) response {
-	if d == EC2 {
-		return ec2Error(status)
-	}
-	return plainError(status)
+	return speaker.answer(c, in, f.distort(c.view(in)), r)
 }
 
 func plainError(status int) response {

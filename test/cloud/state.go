@@ -253,5 +253,5 @@ func (c *Cloud) checkInstances() error {
 			return fmt.Errorf("instance %q: its task is about ENI %q: there is none", in.id, in.task.ENI)
 		}
 	}
-	return nil
+	return c.checkVLANs()
 }

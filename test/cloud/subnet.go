@@ -87,6 +87,9 @@ func (c *Cloud) checkSubnet(s Subnet) error {
 			return conflict("Subnet overlaps '%s': choose another range", other.ID)
 		}
 	}
+	if id := c.deliveredTo(s.VPC, s.IPv4); id != "" {
+		return conflict("Subnet overlaps an alias range of ENI '%s': choose another range", id)
+	}
 	return c.checkQuota(QuotaSubnet, s.VPC)
 }
 

@@ -18,6 +18,8 @@ type task struct {
 	Kind       string
 	ENI        string // of an attach or a detach
 	AutoDelete bool   // of an attach
+	Parent     string `json:",omitempty"` // of an attach as a VLAN, see ENI.VLANParent
+	VLAN       int    `json:",omitempty"`
 	Serial     int    // tells tasks apart that are otherwise equal
 }
 
@@ -90,7 +92,7 @@ func (c *Cloud) finish(in *instance, t task) []Event {
 	in.task = task{}
 	switch t.Kind {
 	case taskAttach:
-		return c.plug(in.id, c.enis[t.ENI], t.AutoDelete)
+		return c.plug(in.id, c.enis[t.ENI], t)
 	case taskDetach:
 		return unplug(c.enis[t.ENI])
 	case taskStart:

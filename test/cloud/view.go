@@ -40,6 +40,7 @@ func (c *Cloud) SetDelay(d time.Duration) {
 	defer c.mu.Unlock()
 	c.advanceAll()
 	c.delay = d
+	c.wake()
 }
 
 // SetPropagation sets the steps in which later changes are shown.

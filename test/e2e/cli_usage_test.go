@@ -59,7 +59,7 @@ func TestCLIConfigErrors(t *testing.T) {
 		{"http: localhost\n", ":1:7: http: ", "host:port"},
 		{"runtime_dir: run\n", ":1:14: runtime_dir: ", "absolute"},
 		{"log: {level: loud}\n", ":1:14: log.level: ", "loud"},
-		{"metadata: {provider: gcp}\n", ":1:22: metadata.provider: ", "not built into"},
+		{"metadata: {provider: hetzner}\n", ":1:22: metadata.provider: ", "is not known here"},
 		{"a: [\n", ":1:", ""},
 	} {
 		must(t, r.WriteConfig(tt.config))

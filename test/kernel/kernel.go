@@ -20,7 +20,8 @@ type Kernel struct {
 	mu sync.Mutex
 
 	Links    []netcfg.Link
-	Addrs    []netcfg.Addr    // everybody's
+	Addrs    []netcfg.Addr // everybody's
+	Marks    map[netcfg.Addr]netcfg.Mark
 	Routes   []netcfg.Route   // everybody's, main included
 	Rules    []netcfg.Rule    // everybody's, in order, without the kernel's own three
 	Settings []netcfg.Setting // present values
@@ -44,6 +45,9 @@ type Kernel struct {
 
 	protos map[int]bool // the record: numbers that ever marked rules and routes of ours
 }
+
+// protoRA marks routes that follow from router advertisements (RTPROT_RA).
+const protoRA = 9
 
 // New is a namespace with nothing in it.
 func New(proto int) *Kernel {
@@ -111,6 +115,7 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 		switch {
 		case k.addrs[a]:
 			o.Own.Addrs = append(o.Own.Addrs, a)
+		case k.Marks[a]&netcfg.Temporary != 0:
 		default:
 			o.Host.Addrs = append(o.Host.Addrs, a)
 		}
@@ -121,11 +126,14 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 			if sees(scope, r.Table) {
 				o.Own.Routes = append(o.Own.Routes, r)
 			}
+		case r.Table == netcfg.MainTable && inScope[r.Link] && r.Proto == protoRA:
+			o.Host.RADefaults = append(o.Host.RADefaults, r)
 		case r.Table == netcfg.MainTable && inScope[r.Link]:
 			o.Host.Routes = append(o.Host.Routes, r)
 		}
 	}
 	slices.SortFunc(o.Host.Routes, netcfg.ByNIC)
+	o.Host.Marks = maps.Clone(k.Marks)
 	for _, r := range k.Rules {
 		if k.ours(scope, r.Proto) {
 			o.Own.Rules = append(o.Own.Rules, r)

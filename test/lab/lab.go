@@ -16,8 +16,15 @@ import (
 // EchoPort is where hosts that serve echoes listen, by TCP and UDP.
 const EchoPort = 7
 
-// metadataAddr is the metadata service's address, in every cloud that enid knows.
-var metadataAddr = netip.MustParseAddr("169.254.169.254")
+// metadataAddrs are where clouds have their metadata service: nearly all at the first, Alibaba Cloud, Volcengine and
+// Tencent Cloud at the next three, and EC2 also over IPv6.
+var metadataAddrs = []netip.Prefix{
+	netip.MustParsePrefix("169.254.169.254/32"),
+	netip.MustParsePrefix("100.100.100.200/32"),
+	netip.MustParsePrefix("100.96.0.96/32"),
+	netip.MustParsePrefix("169.254.0.23/32"),
+	netip.MustParsePrefix("fd00:ec2::254/128"),
+}
 
 // The link between the fabric's router and the host outside: ranges that are
 // reserved for documentation.
@@ -29,14 +36,19 @@ var (
 // Lab is one VPC with its hosts. Labs do not know of each other. Its methods
 // may be called by several goroutines.
 type Lab struct {
+	// NoCommonLink makes neighbours send to an address where SetOwner says it is, without asking for it by ARP: on
+	// Compute Engine the hosts of a subnet have no link in common. It is set before the first NIC is plugged in.
+	NoCommonLink bool
+
 	fabric  *Host
 	outside *Host
 
-	mu      sync.Mutex
-	hosts   []*Host // all but the fabric
-	subnets []*Subnet
-	dhcp    []*DHCPServer
-	ports   map[metadata.MAC]*port
+	mu          sync.Mutex
+	hosts       []*Host // all but the fabric
+	subnets     []*Subnet
+	dhcp        []*DHCPServer
+	advertisers []*Advertiser
+	ports       map[metadata.MAC]*port
 	// owners are the NICs that the router sends addresses to without asking.
 	owners  map[netip.Addr]metadata.MAC
 	numbers int // of names and MACs given out
@@ -55,7 +67,7 @@ func New() (*Lab, error) {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	l := &Lab{fabric: fabric, ports: map[metadata.MAC]*port{}, owners: map[netip.Addr]metadata.MAC{}}
-	err = fabric.addAddrs("lo", netip.PrefixFrom(metadataAddr, 32))
+	err = fabric.addAddrs("lo", metadataAddrs...)
 	if err == nil {
 		err = l.nft(guardTable)
 	}
@@ -79,6 +91,10 @@ func (l *Lab) Close() error {
 		errs = append(errs, d.close())
 	}
 	l.dhcp = nil
+	for _, a := range l.advertisers {
+		errs = append(errs, a.close())
+	}
+	l.advertisers = nil
 	for _, h := range append(l.hosts, l.fabric) {
 		errs = append(errs, h.close())
 	}
@@ -133,10 +149,10 @@ func (l *Lab) addOutside() error {
 	return h.settle(outsidePrefixes, outsideRouter)
 }
 
-// MetadataListener listens on the metadata service's address, which every host reaches
-// by its default route. The caller closes it.
-func (l *Lab) MetadataListener(port uint16) (net.Listener, error) {
-	return l.fabric.Listen("tcp", netip.AddrPortFrom(metadataAddr, port).String())
+// MetadataListener listens on one of the addresses that metadata services have, which every host reaches by its
+// default route. The caller closes it.
+func (l *Lab) MetadataListener(at netip.AddrPort) (net.Listener, error) {
+	return l.fabric.Listen("tcp", at.String())
 }
 
 // number gives out 1, 2, 3 and so on.

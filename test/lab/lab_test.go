@@ -174,7 +174,7 @@ func TestEgress(t *testing.T) {
 
 func TestMetadata(t *testing.T) {
 	l, vm, subnets := newLab(t)
-	listener, err := l.MetadataListener(80)
+	listener, err := l.MetadataListener(netip.AddrPortFrom(metadataAddrs[0].Addr(), 80))
 	check(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.RemoteAddr)
@@ -184,7 +184,7 @@ func TestMetadata(t *testing.T) {
 	t.Cleanup(func() { check(t, server.Close()); <-served })
 
 	for _, h := range []*Host{vm, subnets[1].Neighbour} {
-		conn, err := h.Dial(t.Context(), "tcp", netip.Addr{}, netip.AddrPortFrom(metadataAddr, 80))
+		conn, err := h.Dial(t.Context(), "tcp", netip.Addr{}, netip.AddrPortFrom(metadataAddrs[0].Addr(), 80))
 		check(t, err)
 		_, err = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
 		check(t, err)

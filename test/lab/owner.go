@@ -46,26 +46,53 @@ func (l *Lab) SetOwner(mac metadata.MAC, addrs []netip.Addr) error {
 
 func (l *Lab) own(p *port, a netip.Addr) error {
 	mac := p.nic.MAC
-	err := l.fabric.nl.NeighSet(&netlink.Neigh{LinkIndex: p.nic.Subnet.index, IP: a.AsSlice(), HardwareAddr: mac[:], State: unix.NUD_PERMANENT})
+	known := netlink.Neigh{LinkIndex: p.nic.Subnet.index, IP: a.AsSlice(), HardwareAddr: mac[:], State: unix.NUD_PERMANENT}
+	err := l.fabric.nl.NeighSet(&known)
+	if p.nic.isStray(a) {
+		err = errors.Join(err, l.fabric.nl.RouteReplace(strayRoute(p, a)))
+	} else if l.NoCommonLink {
+		err = errors.Join(err, p.nic.Subnet.neighbour(known, (*netlink.Handle).NeighSet))
+	}
 	for _, proxy := range l.proxies(p, a) {
-		err = errors.Join(err, l.fabric.nl.RouteReplace(strayRoute(p, a)), l.fabric.nl.NeighSet(&proxy))
+		err = errors.Join(err, l.fabric.nl.NeighSet(&proxy))
 	}
 	return err
 }
 
 func (l *Lab) disown(p *port, a netip.Addr) error {
-	err := absent(l.fabric.nl.NeighDel(&netlink.Neigh{LinkIndex: p.nic.Subnet.index, IP: a.AsSlice()}))
+	known := netlink.Neigh{LinkIndex: p.nic.Subnet.index, IP: a.AsSlice()}
+	err := absent(l.fabric.nl.NeighDel(&known))
+	if p.nic.isStray(a) {
+		err = errors.Join(err, absent(l.fabric.nl.RouteDel(strayRoute(p, a))))
+	} else if l.NoCommonLink {
+		err = errors.Join(err, absent(p.nic.Subnet.neighbour(known, (*netlink.Handle).NeighDel)))
+	}
 	for _, proxy := range l.proxies(p, a) {
-		err = errors.Join(err, absent(l.fabric.nl.RouteDel(strayRoute(p, a))), absent(l.fabric.nl.NeighDel(&proxy)))
+		err = errors.Join(err, absent(l.fabric.nl.NeighDel(&proxy)))
 	}
 	return err
+}
+
+// neighbour does something to the entries of a subnet's neighbour.
+func (s *Subnet) neighbour(n netlink.Neigh, do func(*netlink.Handle, *netlink.Neigh) error) error {
+	link, err := s.Neighbour.nl.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	n.LinkIndex = link.Attrs().Index
+	return do(s.Neighbour.nl, &n)
+}
+
+// isStray reports whether an address is of another subnet than the NIC, or of none.
+func (n NIC) isStray(a netip.Addr) bool {
+	return !slices.ContainsFunc(n.Subnet.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // proxies are the bridges on which the router answers ARP in the name of an address that is elsewhere.
 func (l *Lab) proxies(p *port, a netip.Addr) (all []netlink.Neigh) {
 	holds := func(prefix netip.Prefix) bool { return prefix.Contains(a) }
 	for _, s := range l.subnets {
-		if a.Is4() && s != p.nic.Subnet && slices.ContainsFunc(s.Prefixes, holds) && !slices.ContainsFunc(p.nic.Subnet.Prefixes, holds) {
+		if a.Is4() && p.nic.isStray(a) && slices.ContainsFunc(s.Prefixes, holds) {
 			all = append(all, netlink.Neigh{LinkIndex: s.index, IP: a.AsSlice(), Flags: netlink.NTF_PROXY})
 		}
 	}

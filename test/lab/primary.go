@@ -11,9 +11,13 @@ import (
 
 // VMPrimary does for a VM's eth0 what DHCP would have done: up, an address with its
 // subnet's length, a default route by the gateway. Call it once for each family. It
-// returns when the VM and its gateway know each other's MAC.
+// returns when the VM and its gateway know each other's MAC. An address that stands alone (/32, /128) is as
+// Compute Engine's DHCP gives it: the gateway is on the link all the same.
 func (l *Lab) VMPrimary(vm *Host, addr netip.Prefix, gateway netip.Addr) error {
 	err := vm.addAddrs("eth0", addr)
+	if err == nil && addr.IsSingleIP() {
+		err = vm.addOnLink("eth0", gateway)
+	}
 	if err == nil {
 		err = vm.addDefault("eth0", gateway, unix.RTPROT_DHCP)
 	}

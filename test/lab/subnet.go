@@ -178,6 +178,18 @@ func (h *Host) addDefault(nic string, gateway netip.Addr, proto netlink.RoutePro
 	return nil
 }
 
+// addOnLink says that a host is on a NIC's link although no address there has a subnet.
+func (h *Host) addOnLink(nic string, a netip.Addr) error {
+	link, err := h.nl.LinkByName(nic)
+	if err == nil {
+		err = h.nl.RouteReplace(&netlink.Route{Dst: ipNet(netip.PrefixFrom(a, a.BitLen())), LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK, Protocol: unix.RTPROT_DHCP})
+	}
+	if err != nil {
+		return fmt.Errorf("add link route to %s through %s in host %s: %w", a, nic, h.Name, err)
+	}
+	return nil
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -133,7 +133,7 @@ func Usable(t *testing.T, s metadata.Snapshot) {
 				t.Errorf("%s: address %v", i.MAC, a)
 			}
 		}
-		for _, p := range slices.Concat(i.Subnets.Value, i.Prefixes.Value) {
+		for _, p := range slices.Concat(i.Subnets.Value, i.Prefixes.Value, i.Local.Value) {
 			if !p.IsValid() || p != p.Masked() {
 				t.Errorf("%s: prefix %v", i.MAC, p)
 			}
@@ -162,10 +162,11 @@ func (tree Tree) get(_ context.Context, path string) (string, error) {
 	return reply.Body, nil
 }
 
-func whole(s metadata.Snapshot) map[metadata.MAC]bool {
-	whole := map[metadata.MAC]bool{}
+// whole says of each ENI whether it, its local ranges and its VLAN are.
+func whole(s metadata.Snapshot) map[metadata.MAC][3]bool {
+	whole := map[metadata.MAC][3]bool{}
 	for _, i := range s.Interfaces {
-		whole[i.MAC] = i.Whole()
+		whole[i.MAC] = [3]bool{i.Whole(), i.Local.Whole(), i.VLAN.Whole()}
 	}
 	return whole
 }
@@ -189,8 +190,9 @@ func nothingLost(good, got metadata.Snapshot) error {
 		}
 		lost := missing(i.Addresses, o.Addresses) || missing(i.Gateways, o.Gateways) ||
 			missing(i.Subnets, o.Subnets) || missing(i.Prefixes, o.Prefixes)
-		if o.Whole() && lost {
-			return fmt.Errorf("%s is whole and lacks something:\n%s", i.MAC, cmp.Diff(i, o, Compare))
+		lost = lost && o.Whole() || o.Local.Whole() && missing(i.Local, o.Local) || o.VLAN.Whole() && o.VLAN.Value != i.VLAN.Value
+		if lost {
+			return fmt.Errorf("%s says that it is whole and lacks something:\n%s", i.MAC, cmp.Diff(i, o, Compare))
 		}
 	}
 	return nil

@@ -159,6 +159,12 @@ func facts(b *strings.Builder, i metadata.Interface) {
 	line(b, "gateways", i.Gateways)
 	line(b, "addresses", i.Addresses)
 	line(b, "prefixes", i.Prefixes)
+	if i.Local.State != metadata.Unknown { // most dialects have no such thing
+		line(b, "local", i.Local)
+	}
+	if i.VLAN.State != metadata.Unknown {
+		line(b, "vlan", i.VLAN)
+	}
 	line(b, "mtu", i.MTU)
 	line(b, "public", i.Public)
 }

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -29,14 +30,20 @@ type Machine struct {
 	daemons []*Daemon
 }
 
-// dhcp gives the primary NIC the primary address of each family and a default route.
+// dhcp gives the primary NIC the primary address of each family and a default route. On Compute Engine the address
+// stands alone.
 func (m *Machine) dhcp() error {
 	for _, p := range m.Primary.Subnets {
 		i := slices.IndexFunc(m.Primary.Addresses, p.Contains)
 		if i < 0 {
 			continue
 		}
-		if err := m.site.Lab.VMPrimary(m.VM, netip.PrefixFrom(m.Primary.Addresses[i], p.Bits()), p.Addr().Next()); err != nil {
+		a := m.Primary.Addresses[i]
+		bits := p.Bits()
+		if m.site.Dialect == cloud.GCP {
+			bits = a.BitLen()
+		}
+		if err := m.site.Lab.VMPrimary(m.VM, netip.PrefixFrom(a, bits), p.Addr().Next()); err != nil {
 			return err
 		}
 	}
@@ -105,12 +112,36 @@ func (m *Machine) follow(e cloud.Event) error {
 	case cloud.Addresses:
 		// A released address stays allowed on its own port: the VM learns of the release only
 		// after the cloud, and what matters is that nothing leaves by another port.
-		err = errors.Join(m.site.Lab.SetAllowed(e.ENI.MAC, m.everAllowed(e.ENI)), m.site.Lab.SetOwner(e.ENI.MAC, e.ENI.Addresses))
+		err = errors.Join(m.site.Lab.SetAllowed(e.ENI.MAC, m.everAllowed(e.ENI)), m.own(e.ENI))
 	}
-	if err == nil && m.site.Dialect == cloud.File {
-		err = m.WriteDocument()
+	if err == nil {
+		err = m.documents()
 	}
 	return err
+}
+
+// documents writes what this VM is told by files.
+func (m *Machine) documents() error {
+	switch {
+	case m.site.Dialect == cloud.File:
+		return m.WriteDocument()
+	case m.site.Overlay:
+		return replace(filepath.Join(m.Dir, "overlay", "cloud.yaml"), m.overlay())
+	}
+	return nil
+}
+
+// overlay lists the addresses of every ENI, as an operator would: the rest is in the metadata.
+func (m *Machine) overlay() []byte {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, "interfaces:")
+	for _, e := range m.site.Cloud.Describe(m.Instance) {
+		fmt.Fprintf(&b, "  - mac: %q\n    addresses:\n", e.MAC)
+		for _, a := range e.Addresses {
+			fmt.Fprintf(&b, "      - %q\n", a)
+		}
+	}
+	return b.Bytes()
 }
 
 // PID is the process of the newest enid, 0 for none.

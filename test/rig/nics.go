@@ -29,7 +29,12 @@ func (m *Machine) Plug(e cloud.ENI) error {
 	if err := m.site.Lab.Plug(m.VM, lab.NIC{Name: name, MAC: e.MAC, Subnet: subnet, Allowed: m.everAllowed(e), MTU: e.MTU}); err != nil {
 		return err
 	}
-	return m.site.Lab.SetOwner(e.MAC, e.Addresses)
+	return m.own(e)
+}
+
+// own tells the fabric which addresses are an ENI's: it has no other way to know. Ranges are routed to the first.
+func (m *Machine) own(e cloud.ENI) error {
+	return m.site.Lab.SetOwner(e.MAC, slices.Concat(e.Addresses, e.Forwarded))
 }
 
 // Unplug removes an ENI's NIC.
@@ -45,12 +50,12 @@ func (m *Machine) everAllowed(e cloud.ENI) []netip.Prefix {
 	m.site.mu.Lock()
 	defer m.site.mu.Unlock()
 	all := m.allowed[e.MAC]
-	for _, a := range e.Addresses {
+	for _, a := range slices.Concat(e.Addresses, e.Forwarded) {
 		if p := netip.PrefixFrom(a, a.BitLen()); !slices.Contains(all, p) {
 			all = append(all, p)
 		}
 	}
-	for _, p := range e.Prefixes {
+	for _, p := range slices.Concat(e.Prefixes, e.Aliases) {
 		if !slices.Contains(all, p) {
 			all = append(all, p)
 		}

@@ -42,12 +42,7 @@ func (s *Site) boot(e cloud.Event, disk string) (err error) {
 			return err
 		}
 	}
-	if s.Dialect == cloud.File {
-		if err := m.WriteDocument(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return m.documents()
 }
 
 // started tells of a VM that has come up.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,10 @@ type Options struct {
 	// DetachAfter is the setting of that name, 0: enid's own.
 	DetachAfter time.Duration
 	Config      string // more lines of configuration
-	openAPI     string // where the enids find it, "" for the default of their setting
+	// Overlay keeps an interfaces document in the folder of overlays as the cloud has it, for dialects that leave out
+	// secondary addresses.
+	Overlay bool
+	openAPI string // where the enids find it, "" for the default of their setting
 	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
 	PrimarySecondary int
 }
@@ -53,8 +57,15 @@ type Site struct {
 	byHand   bool  // the laboratory's NICs do not follow the cloud
 }
 
-// metadataPort is where the fabric serves the metadata at 169.254.169.254.
-const metadataPort = 80
+// usualMetadata is where most clouds serve the metadata, metadataAt where the others do.
+var (
+	usualMetadata = netip.MustParseAddrPort("169.254.169.254:80")
+	metadataAt    = map[cloud.Dialect]netip.AddrPort{
+		cloud.Aliyun:     netip.MustParseAddrPort("100.100.100.200:80"),
+		cloud.Volcengine: netip.MustParseAddrPort("100.96.0.96:80"),
+		cloud.Tencent:    netip.MustParseAddrPort("169.254.0.23:80"),
+	}
+)
 
 // NewSite makes a site that follows a cloud from now on: the fabric, a host outside, metadata.
 func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
@@ -63,8 +74,13 @@ func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{Options: o, Lab: l, Cloud: c, subnets: map[string]*lab.Subnet{}, machines: map[string]*Machine{}, off: map[string]string{}}
+	l.NoCommonLink = o.Dialect == cloud.GCP
 	if o.Dialect != cloud.File {
-		if err := s.serve(metadataPort, c.HandlerByClient(o.Dialect)); err != nil {
+		at, elsewhere := metadataAt[o.Dialect]
+		if !elsewhere {
+			at = usualMetadata
+		}
+		if err := s.serve(at, c.HandlerByClient(o.Dialect)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -72,9 +88,9 @@ func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 	return s, nil
 }
 
-// serve answers in the fabric, at the metadata's address, until the site is closed.
-func (s *Site) serve(port uint16, h http.Handler) error {
-	listener, err := s.Lab.MetadataListener(port)
+// serve answers in the fabric, at one of the addresses of metadata services, until the site is closed.
+func (s *Site) serve(at netip.AddrPort, h http.Handler) error {
+	listener, err := s.Lab.MetadataListener(at)
 	if err != nil {
 		return err
 	}
@@ -97,6 +113,9 @@ func (s *Site) AddSubnet(id string, prefixes ...netip.Prefix) (*lab.Subnet, erro
 		return there, nil
 	}
 	made, err := s.Lab.Subnet(id, prefixes...)
+	if err == nil && s.Dialect == cloud.Azure {
+		err = s.advertise(made)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +123,16 @@ func (s *Site) AddSubnet(id string, prefixes ...netip.Prefix) (*lab.Subnet, erro
 	defer s.mu.Unlock()
 	s.subnets[id] = made
 	return made, nil
+}
+
+// advertise makes a subnet's router tell its IPv6 hosts of itself, as Azure's do, whose metadata leaves it out.
+func (s *Site) advertise(made *lab.Subnet) error {
+	ipv6 := slices.DeleteFunc(slices.Clone(made.Prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() })
+	if len(ipv6) == 0 {
+		return nil
+	}
+	_, err := s.Lab.Advertise(made, lab.RAOptions{Lifetime: time.Hour, Prefixes: ipv6})
+	return err
 }
 
 // Machine is the VM of an instance, nil for none and for one that is stopped. After a stop and a start it is another:

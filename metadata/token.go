@@ -1,4 +1,4 @@
-package ec2
+package metadata
 
 import (
 	"context"
@@ -9,17 +9,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"enid/metadata"
 )
 
-// The session token of IMDSv2: a PUT gives it, and every GET shows it.
 const (
-	tokenPath   = "/latest/api/token"
-	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
-	tokenHeader = "X-Aws-Ec2-Metadata-Token"
-
-	tokenTTL   = 21600 * time.Second // the longest that IMDS gives
 	renewEarly = 10 * time.Minute
 	// withoutToken is how long a refused PUT is not tried again, so that a
 	// service that learns about tokens, or forgot them for a moment while it
@@ -27,27 +19,58 @@ const (
 	withoutToken = 5 * time.Minute
 )
 
-// token is what requests are made with. The zero value has not been asked for.
-type token struct {
-	value   string    // "" for requests without a token, IMDSv1
-	refused error     // why value is ""
-	until   time.Time // when it is to be asked for again
-	serial  int       // counts the tokens, so that a renewal is told from its cause
+// Get is the body of a path that a service answers with status 200, see Client.Get.
+type Get = func(ctx context.Context, path string) (string, error)
+
+// TokenProtocol is how a service gives session tokens: a PUT gives one, and every GET
+// shows it. EC2 began it with IMDSv2, and other clouds differ in the names alone.
+type TokenProtocol struct {
+	Path        string        // of the PUT
+	TTLHeader   string        // of the PUT, in seconds
+	TokenHeader string        // of each GET
+	TTL         time.Duration // asked for; a token is renewed ten minutes before its end
 }
 
-// tokens keeps the present token for requests that run side by side.
-type tokens struct {
-	client *metadata.Client
+// Tokens asks a service with session tokens. It is safe for concurrent use.
+type Tokens struct {
+	client   *Client
+	protocol TokenProtocol
 
 	mu    sync.Mutex
 	token token
 }
 
-// get is the body of a path, asked for with the present token. A 401 means that the
-// token has expired or that the service has restarted: it is renewed and the
-// request repeated, once for all requests of the Fetch that began with before,
-// so that a key that always says 401 does not make a new token for each request.
-func (t *tokens) get(ctx context.Context, path string, before token) (string, error) {
+// token is what requests are made with. The zero value has not been asked for.
+type token struct {
+	value   string    // "" for requests without a token
+	refused error     // why value is ""
+	until   time.Time // when it is to be asked for again
+	serial  int       // counts the tokens, so that a renewal is told from its cause
+}
+
+// NewTokens makes Tokens without a token: the first Begin asks for one.
+func NewTokens(client *Client, protocol TokenProtocol) *Tokens {
+	return &Tokens{client: client, protocol: protocol}
+}
+
+// Begin is called once for each Fetch. It makes sure that there is a token, which is an error
+// where the service gave none though it may well have them, and returns how to
+// ask during this Fetch.
+//
+// A 401 means that the token has expired or that the service has restarted: it is
+// renewed and the request repeated, once for all requests of the Fetch, so
+// that a key that always says 401 does not make a new token for each request.
+func (t *Tokens) Begin(ctx context.Context) (Get, error) {
+	before, err := t.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, path string) (string, error) { return t.get(ctx, path, before) }, nil
+}
+
+// get is the body of a path, asked for with the present token during the Fetch that
+// began with before.
+func (t *Tokens) get(ctx context.Context, path string, before token) (string, error) {
 	used, err := t.current(ctx)
 	if err != nil {
 		return "", err
@@ -63,10 +86,10 @@ func (t *tokens) get(ctx context.Context, path string, before token) (string, er
 	return t.ask(ctx, path, used)
 }
 
-func (t *tokens) ask(ctx context.Context, path string, with token) (string, error) {
+func (t *Tokens) ask(ctx context.Context, path string, with token) (string, error) {
 	header := http.Header{}
 	if with.value != "" {
-		header.Set(tokenHeader, with.value)
+		header.Set(t.protocol.TokenHeader, with.value)
 	}
 	body, err := t.client.Get(ctx, path, header)
 	if with.refused != nil && isStatus(err, http.StatusUnauthorized) {
@@ -76,7 +99,7 @@ func (t *tokens) ask(ctx context.Context, path string, with token) (string, erro
 }
 
 // current is the present token, asked for when there is none or it is about to expire.
-func (t *tokens) current(ctx context.Context) (token, error) {
+func (t *Tokens) current(ctx context.Context) (token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token.serial > 0 && time.Now().Before(t.token.until) {
@@ -86,7 +109,7 @@ func (t *tokens) current(ctx context.Context) (token, error) {
 }
 
 // renew replaces the token, unless another request has done so since before.
-func (t *tokens) renew(ctx context.Context, before token) (token, error) {
+func (t *Tokens) renew(ctx context.Context, before token) (token, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.token.serial > before.serial {
@@ -95,24 +118,25 @@ func (t *tokens) renew(ctx context.Context, before token) (token, error) {
 	return t.replace(ctx)
 }
 
-func (t *tokens) replace(ctx context.Context) (token, error) {
-	header := http.Header{ttlHeader: {strconv.Itoa(int(tokenTTL / time.Second))}}
-	value, err := t.client.Put(ctx, tokenPath, header)
-	next := token{value: strings.TrimSpace(value), until: time.Now().Add(tokenTTL - renewEarly), serial: t.token.serial + 1}
+func (t *Tokens) replace(ctx context.Context) (token, error) {
+	header := http.Header{}
+	header.Set(t.protocol.TTLHeader, strconv.Itoa(int(t.protocol.TTL/time.Second)))
+	value, err := t.client.Put(ctx, t.protocol.Path, header)
+	next := token{value: strings.TrimSpace(value), until: time.Now().Add(t.protocol.TTL - renewEarly), serial: t.token.serial + 1}
 	switch {
 	case hasNoTokens(err):
 		next = token{refused: err, until: time.Now().Add(withoutToken), serial: next.serial}
 	case err != nil:
 		return token{}, fmt.Errorf("session token: %w%s", err, hopHint(err))
 	case !isToken(next.value):
-		return token{}, fmt.Errorf("session token: PUT %s answered 200 with %.40q, which is no token; check what answers at the metadata endpoint", tokenPath, value)
+		return token{}, fmt.Errorf("session token: PUT %s answered 200 with %.40q, which is no token; check what answers at the metadata endpoint", t.protocol.Path, value)
 	}
 	t.token = next
 	return next, nil
 }
 
 // hopHint names what makes the answer to the PUT, and to nothing else, get lost: IMDS
-// sends it with a small hop limit.
+// sends it with a small hop limit, and Alibaba Cloud has the same setting.
 func hopHint(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "; in a container the instance's metadata hop limit must be 2 or more"
@@ -134,7 +158,7 @@ func hasNoTokens(err error) bool {
 }
 
 func isStatus(err error, status int) bool {
-	answer, ok := errors.AsType[*metadata.StatusError](err)
+	answer, ok := errors.AsType[*StatusError](err)
 	return ok && answer.Status == status
 }
 
