@@ -7,6 +7,7 @@ import (
 	"enid/metadata/ec2"
 	"enid/metadata/gcp"
 	"enid/metadata/oci"
+	"enid/metadata/openstack"
 	"enid/metadata/tencent"
 	"enid/metadata/volcengine"
 )
@@ -25,4 +26,5 @@ var clouds = []struct {
 	{ProviderOCI, func(c MetadataConfig, d metadata.Dial) (Source, error) { return oci.New(c.Endpoint, d) }},
 	{ProviderTencent, func(c MetadataConfig, d metadata.Dial) (Source, error) { return tencent.New(c.Endpoint, d) }},
 	{ProviderVolcengine, func(c MetadataConfig, d metadata.Dial) (Source, error) { return volcengine.New(c.Endpoint, d) }},
+	{ProviderOpenStack, func(c MetadataConfig, d metadata.Dial) (Source, error) { return openstack.New(c.Endpoint, d) }},
 }

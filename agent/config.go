@@ -41,7 +41,7 @@ type Config struct {
 // MetadataConfig says where the truth about the ENIs comes from.
 type MetadataConfig struct {
 	Provider Provider
-	Endpoint string        // scheme://host[:port] instead of the provider's own, "" is the provider's own
+	Endpoint string        // scheme://host[:port] instead of the provider's own, "" is the provider's own; openstack: file:///folder too, a config drive
 	Poll     time.Duration // within it a change is seen, and a loss confirmed
 	// DetachAfter is how long the answers must have been whole and the same before an ENI
 	// that they no longer list is taken down while its NIC is still there.

@@ -57,7 +57,7 @@ func into[T any](field *T, parse func(setting) (T, error)) func(setting) error {
 func (s setting) metadata(m *MetadataConfig) error {
 	err := s.mapping(keys{
 		"provider":     into(&m.Provider, provider),
-		"endpoint":     into(&m.Endpoint, endpoint),
+		"endpoint":     into(&m.Endpoint, endpointOrDrive),
 		"poll":         into(&m.Poll, duration(time.Second, time.Hour)),
 		"detach_after": into(&m.DetachAfter, duration(time.Second, 24*time.Hour)),
 		"max_age":      into(&m.MaxAge, maxAge),
@@ -85,6 +85,8 @@ func (s setting) sources(m *MetadataConfig) error {
 		return s.find("provider").fail(`"file" needs a document to read; want metadata.file set to its absolute path`)
 	case isFile && m.Endpoint != "":
 		return s.find("endpoint").fail("%q is never asked when metadata.file is read; want only one of the two", m.Endpoint)
+	case strings.HasPrefix(m.Endpoint, driveScheme) && m.Provider != ProviderOpenStack:
+		return s.find("endpoint").fail("%q is a config drive, which provider %s does not read; want provider openstack, or the endpoint of a service", m.Endpoint, m.Provider)
 	case isFile && m.Mark != 0:
 		return s.find("mark").fail("%#x marks nothing when metadata.file is read; want only one of the two", m.Mark)
 	case isFile && m.Interface != "":

@@ -32,6 +32,9 @@ var valid = []struct {
 	{"endpoint by IPv6", "metadata: {endpoint: 'https://[fd00:ec2::254]'}", func(c *Config) {
 		c.Metadata.Endpoint = "https://[fd00:ec2::254]"
 	}},
+	{"a config drive", "metadata: {provider: openstack, endpoint: 'file:///mnt//config/'}", func(c *Config) {
+		c.Metadata.Provider, c.Metadata.Endpoint = ProviderOpenStack, "file:///mnt/config"
+	}},
 	{"no endpoint, no overlay, no file", "metadata: {endpoint: '', overlay: '', file: ''}", func(c *Config) { c.Metadata.Overlay = "" }},
 	{"a locked service", "metadata: {mark: 0x7fff0815, interface: eth0}", func(c *Config) {
 		c.Metadata.Mark, c.Metadata.Interface = 0x7fff0815, "eth0"

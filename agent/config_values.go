@@ -158,6 +158,23 @@ func endpoint(s setting) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
+// driveScheme begins an endpoint that is the folder where OpenStack's config drive is mounted.
+const driveScheme = "file://"
+
+// endpointOrDrive is where a metadata service listens, or a mounted config drive.
+func endpointOrDrive(s setting) (string, error) {
+	text, err := s.text("")
+	dir, isDrive := strings.CutPrefix(text, driveScheme)
+	if err != nil || !isDrive {
+		return endpoint(s)
+	}
+	clean := filepath.Clean(dir)
+	if !filepath.IsAbs(dir) || clean == "/" || strings.ContainsRune(dir, 0) {
+		return "", s.wrong("is no mounted config drive", "file:// and an absolute path below /, such as file:///mnt/config")
+	}
+	return driveScheme + clean, nil
+}
+
 // openAPI is auto, off, or where a cloud's API listens.
 func openAPI(s setting) (string, error) {
 	text, err := s.text("auto, off or scheme://host[:port]")

@@ -24,7 +24,7 @@ const (
 )
 
 // offered is a source whose answers are completed by DHCP offers, where nothing else says an ENI's subnet or
-// gateway: of the clouds' metadata only JD Cloud's leaves them out.
+// gateway: of the clouds' metadata JD Cloud's leaves them out, and OpenStack's the address too.
 type offered struct {
 	Source
 	offers *offers
@@ -32,16 +32,19 @@ type offered struct {
 
 // withOffers adds the offers to a source where the configuration wants them and they can be of use.
 func withOffers(s Source, c MetadataConfig) Source {
-	if c.DHCP == Off || c.Provider != ProviderAuto && c.Provider != ProviderJDCloud {
+	if c.DHCP == Off || c.Provider != ProviderAuto && !leavesToDHCP(c.Provider) {
 		return s
 	}
 	return offered{s, newOffers(offer.Discover)}
 }
 
+// leavesToDHCP reports whether a provider's metadata leaves out what an ENI's network is, and even its address.
+func leavesToDHCP(p Provider) bool { return p == ProviderJDCloud || p == ProviderOpenStack }
+
 // Fetch is the source's answer with the offers that are here. It asks no network and waits for none.
 func (o offered) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	s, err := o.Source.Fetch(ctx)
-	if err != nil || s.Provider != string(ProviderJDCloud) {
+	if err != nil || !leavesToDHCP(Provider(s.Provider)) {
 		return s, err
 	}
 	layer, problems := o.offers.about(s)
@@ -110,15 +113,15 @@ func (o *offers) about(s metadata.Snapshot) (layer []metadata.Interface, problem
 	return layer, problems
 }
 
-// wants is the primary address of a secondary ENI of whose IPv4 network something is unknown. The MTU alone
-// is no reason to ask: the NIC has one.
+// wants is the primary address of a secondary ENI of whose IPv4 network something is unknown; the zero Addr where even
+// that is for DHCP to tell. The MTU alone is no reason to ask: the NIC has one.
 func wants(i metadata.Interface) (primary netip.Addr, lacks bool) {
 	if i.Primary.State != metadata.Known || i.Primary.Value {
 		return primary, false
 	}
 	n := slices.IndexFunc(i.Addresses.Value, netip.Addr.Is4)
 	if n < 0 {
-		return primary, false
+		return primary, i.ByDHCP && !i.Addresses.Whole()
 	}
 	subnet := i.Subnets.Whole() || slices.ContainsFunc(i.Subnets.Value, func(p netip.Prefix) bool { return p.Addr().Is4() })
 	gateway := i.Gateways.Whole() || slices.ContainsFunc(i.Gateways.Value, netip.Addr.Is4)
@@ -136,6 +139,9 @@ func inherits(i metadata.Interface, s metadata.Snapshot) bool {
 func (q *inquiry) says(mac metadata.MAC) metadata.Interface {
 	origin := fmt.Sprintf("dhcp offer of %s on %s", q.offer.Server, q.nic.Name)
 	i := metadata.Interface{MAC: mac, Subnets: metadata.HasAtLeast([]netip.Prefix{q.offer.Prefix}, origin)}
+	if !q.address.IsValid() {
+		i.Addresses = metadata.HasAtLeast([]netip.Addr{q.offer.Address}, origin)
+	}
 	if q.offer.Gateway.IsValid() {
 		i.Gateways = metadata.HasAtLeast([]netip.Addr{q.offer.Gateway}, origin)
 	}
@@ -204,9 +210,12 @@ func (o *offers) drop(mac metadata.MAC) {
 func (o *offers) start(ctx context.Context, q *inquiry, news func()) {
 	ctx, q.cancel = context.WithCancel(ctx)
 	q.asking = true
-	nic := q.nic
+	nic, address := q.nic, q.address
+	if !address.IsValid() {
+		address = q.offer.Address // once told it is the ENI's, as long as its NIC is here
+	}
 	o.asking.Go(func() {
-		found, ignored, err := o.discover(ctx, nic, q.address)
+		found, ignored, err := o.discover(ctx, nic, address)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		q.cancel()

@@ -92,7 +92,9 @@ func (b *builder) holds(c claim) bool {
 	if !c.isRange {
 		return b.present(e.Link.Index, c.prefix.Addr())
 	}
-	leads := func(r Rule) bool { return r.From == c.prefix && r.IIF == "" && r.Goto != 0 && r.Goto == b.blockOf(e.Slot) }
+	leads := func(r Rule) bool {
+		return r.From == c.prefix && r.IIF == "" && r.Goto != 0 && r.Goto == b.blockOf(e.Slot)
+	}
 	local := func(r Route) bool { return r.Local() && r.Dst == c.prefix && r.Link == e.Link.Index }
 	return e.managed() && (slices.ContainsFunc(b.Seen.Own.Rules, leads) || slices.ContainsFunc(b.Seen.Own.Routes, local))
 }

@@ -166,7 +166,10 @@ func (e *eni) build(b *builder) {
 		if !e.Addresses.Whole() {
 			e.problem("addresses", "addresses-unknown", "no source says which addresses this ENI has")
 		}
-		return // there is nothing that the NIC's settings would be for
+		if e.ByDHCP && !e.primary() {
+			e.settings(b) // so that its network can be asked
+		}
+		return // there is nothing else that the NIC's settings would be for
 	}
 	grouped := e.settings(b)
 	e.tellMarks(b)

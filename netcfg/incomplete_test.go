@@ -55,3 +55,19 @@ func TestSetDownWithoutSubnet(t *testing.T) {
 		t.Errorf("the link is %s", up)
 	}
 }
+
+// TestUpWithoutAddress: also where DHCP has to tell the address, and only there.
+func TestUpWithoutAddress(t *testing.T) {
+	for byDHCP, want := range map[bool]string{true: "1", false: "0"} {
+		w := newWorld()
+		w.plug(1)
+		w.set(eth0+1, netcfg.LinkUp, "0")
+		blank := eni(1, subnetA, false, 5)
+		blank.ByDHCP = byDHCP
+		blank.Addresses, blank.Subnets, blank.Gateways = metadata.Fact[[]netip.Addr]{}, metadata.Fact[[]netip.Prefix]{}, metadata.Fact[[]netip.Addr]{}
+		w.converge(t, []netcfg.ENI{eni(0, subnetP, false, 5), blank}, true)
+		if up := w.get(eth0+1, netcfg.LinkUp); up != want {
+			t.Errorf("by DHCP %t: the link is %s, want %s", byDHCP, up, want)
+		}
+	}
+}

@@ -32,14 +32,14 @@ type conn interface {
 }
 
 // Discover sends a DHCPDISCOVER by a NIC that is up, with or without an address, and returns the first sane
-// offer of the address want, which the cloud says is the ENI's. It sends up to three times and waits 7 seconds
-// in all. It never answers an offer, so no lease is taken and no other DHCP client is disturbed.
+// offer of the address want, which the cloud says is the ENI's; of any address where want is the zero Addr, because
+// the cloud leaves it to DHCP to tell. It sends up to three times and waits 7 seconds in all. It never answers an offer, so no lease is taken and no other DHCP client is disturbed.
 //
 // ignored are the offers before it that do not count: of other addresses, or such as make no sense.
 // They are also there where the error is ErrNone. Any other error is that of the socket, which needs
 // CAP_NET_RAW; or that of ctx.
 func Discover(ctx context.Context, nic netcfg.Link, want netip.Addr) (offer Offer, ignored []error, err error) {
-	if !want.Is4() {
+	if want.IsValid() && !want.Is4() {
 		return Offer{}, nil, fmt.Errorf("DHCP on %s: %s is not an IPv4 address", nic.Name, want)
 	}
 	c, err := listen(nic)
@@ -50,9 +50,17 @@ func Discover(ctx context.Context, nic netcfg.Link, want netip.Addr) (offer Offe
 	q := question{id: rand.Uint32(), mac: nic.MAC, want: want}
 	offer, ignored, err = q.ask(ctx, c)
 	if err != nil {
-		return Offer{}, ignored, fmt.Errorf("%s by DHCP on %s: %w", want, nic.Name, err)
+		return Offer{}, ignored, fmt.Errorf("%s by DHCP on %s: %w", q.what(), nic.Name, err)
 	}
 	return offer, ignored, nil
+}
+
+// what is asked for, in words.
+func (q question) what() string {
+	if !q.want.IsValid() {
+		return "an address"
+	}
+	return q.want.String()
 }
 
 // ask sends the question until a fitting offer comes.
@@ -100,7 +108,7 @@ func (q question) next(c conn, buffer []byte) (o Offer, why, err error) {
 	if why == nil {
 		o, why = parsed.read()
 	}
-	if why == nil && o.Address != q.want {
+	if why == nil && q.want.IsValid() && o.Address != q.want {
 		why = fmt.Errorf("%s offers %s, which is not the ENI's primary address %s", o.Server, o.Address, q.want)
 	}
 	return o, why, nil

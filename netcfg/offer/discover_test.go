@@ -173,3 +173,29 @@ func linkOf(name string) netcfg.Link {
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
+// TestAskForAny: where nobody knows the address, it is not asked for, and what is offered counts.
+func TestAskForAny(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, n := serve([][]byte{offering(77, usual())})
+		any := asked
+		any.want = netip.Addr{}
+		o, ignored, err := any.ask(context.Background(), c)
+		if want := netip.MustParseAddr("10.0.1.77"); err != nil || len(ignored) > 0 || o.Address != want {
+			t.Errorf("got %+v, ignored %v, %v; want an offer of %s", o, ignored, err, want)
+		}
+		c.Close()
+		synctest.Wait()
+		q, ok := unwrapped(<-n.questions)
+		if !ok || q[optRequested] != nil || len(q[optType]) != 1 {
+			t.Errorf("the question has the options %v", q)
+		}
+	})
+}
+
+// unwrapped are the options of a question in its frame.
+func unwrapped(frame []byte) (options, bool) {
+	o := options{}
+	m := frame[len(frame)-leastMessage:]
+	return o, o.add(m[atOptions:])
+}

@@ -40,7 +40,7 @@ var cookie = []byte{99, 130, 83, 99}
 type question struct {
 	id   uint32 // of the transaction (xid)
 	mac  metadata.MAC
-	want netip.Addr // the address to be offered, as a hint for servers that have more than one
+	want netip.Addr // the address to be offered, as a hint for servers that have more than one; the zero Addr for any
 }
 
 // message is the question as it is after so many seconds. It asks for an answer by broadcast, as the NIC has no
@@ -53,8 +53,11 @@ func (q question) message(seconds uint16) []byte {
 	binary.BigEndian.PutUint16(m[atFlags:], 0x8000)
 	copy(m[atClient:], q.mac[:])
 	copy(m[atCookie:], cookie)
-	m = append(m, optType, 1, typeDiscover, optRequested, 4)
-	m = append(m, q.want.AsSlice()...)
+	m = append(m, optType, 1, typeDiscover)
+	if q.want.IsValid() {
+		m = append(m, optRequested, 4)
+		m = append(m, q.want.AsSlice()...)
+	}
 	m = append(m, optWanted, 3, optMask, optRouter, optMTU, optEnd)
 	return append(m, make([]byte, leastMessage-len(m))...)
 }

@@ -65,6 +65,7 @@ type Cloud struct {
 	style       JDStyle
 	azure       azureIMDS
 	oci         OCIStyle
+	openStack   OpenStackStyle
 	roles       map[string]func(string) string // by instance, "" for all others
 
 	news        chan struct{} // closed, and another one made, when metadata may show something else

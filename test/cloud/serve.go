@@ -42,6 +42,7 @@ var dialects = map[Dialect]struct {
 	Azure:      {func(c *Cloud, in *instance, v view, r *http.Request) response { return c.azure.answer(in, v, r) }, azureFailure},
 	GCP:        {func(c *Cloud, _ *instance, v view, r *http.Request) response { return gcp(v, r) }, gcpError},
 	OCI:        {func(c *Cloud, _ *instance, v view, r *http.Request) response { return c.oci.answer(v, r) }, ociError},
+	OpenStack:  {(*Cloud).answerOpenStack, plainError},
 	Tencent:    {(*Cloud).tencent, plainError},
 }
 

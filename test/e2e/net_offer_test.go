@@ -128,3 +128,32 @@ func TestApplyByOffer(t *testing.T) {
 	}
 	same(t, r, before, "after cleanup")
 }
+
+// TestAddressByOffer: on OpenStack, where the metadata leaves an ENI's address to DHCP, it is the offer's; and no lease
+// is taken. A restart, in which the network is silent, keeps it.
+func TestAddressByOffer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rig.Options{Dialect: cloud.OpenStack})
+	r.Cloud.SetOpenStackStyle(cloud.OpenStackStyle{DHCP: true})
+	server := must1[*lab.DHCPServer](t)(r.Lab.ServeDHCP(r.Subnet("subnet-b"), lab.DHCPOptions{Offers: offers(r), MTU: 1400}))
+	d := start(t, r)
+	e := attach(t, r, "subnet-b", 1)
+	settle(t, r)
+	everyAddress(t, r)
+	by := "dhcp offer of 10.0.1.2 on " + r.NIC(e.MAC)
+	statusOf(t, r, e.MAC, func(s agent.ENIStatus) bool {
+		return s.Phase == agent.PhaseConfigured && s.Origins["addresses"] == by && s.Origins["gateway"] == by
+	})
+
+	before := kernel(t, r)
+	server.Set(lab.DHCPOptions{Offers: func(metadata.MAC) (netip.Addr, bool) { return netip.Addr{}, false }})
+	asked := server.Asked(e.MAC)
+	stop(t, d)
+	start(t, r)
+	eventually(t, "nobody asks the network again", func() bool { return server.Asked(e.MAC) > asked })
+	same(t, r, before, "after a start without an offer")
+
+	must(t, r.Cloud.Detach(r.Instance, e.ID))
+	settle(t, r)
+	everyAddress(t, r)
+}

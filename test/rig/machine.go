@@ -131,12 +131,23 @@ func (m *Machine) documents() error {
 	return nil
 }
 
-// overlay lists the addresses of every ENI, as an operator would: the rest is in the metadata.
+// linkLocalGateway is the IPv6 gateway of every subnet of the laboratory.
+const linkLocalGateway = "fe80::1"
+
+// overlay lists the addresses of every ENI and where they are, as an operator would: the rest is in the metadata.
 func (m *Machine) overlay() []byte {
 	var b bytes.Buffer
 	fmt.Fprintln(&b, "interfaces:")
 	for _, e := range m.site.Cloud.Describe(m.Instance) {
-		fmt.Fprintf(&b, "  - mac: %q\n    addresses:\n", e.MAC)
+		fmt.Fprintf(&b, "  - mac: %q\n    subnets:\n", e.MAC)
+		for _, p := range e.Subnets {
+			fmt.Fprintf(&b, "      - %q\n", p)
+		}
+		fmt.Fprintf(&b, "    gateway:\n      - %q\n", e.Gateway)
+		if len(e.Subnets) > 1 {
+			fmt.Fprintf(&b, "      - %q\n", linkLocalGateway)
+		}
+		fmt.Fprintln(&b, "    addresses:")
 		for _, a := range e.Addresses {
 			fmt.Fprintf(&b, "      - %q\n", a)
 		}
