@@ -68,12 +68,14 @@ type offers struct {
 	asking   sync.WaitGroup
 
 	mu sync.Mutex
-	// wanted are the primary addresses of the ENIs of which the newest answer does not say enough.
+	// wanted are the primary addresses of the ENIs of which the newest answer does not say enough, zero for one whose
+	// address it leaves to DHCP.
 	wanted    map[metadata.MAC]netip.Addr
 	inquiries map[metadata.MAC]*inquiry
 }
 
-// inquiry is about one NIC and the ENI's primary address. With another of either a new one begins.
+// inquiry is about one NIC and the ENI's primary address, zero where DHCP is to tell it. With another of either a new
+// one begins.
 type inquiry struct {
 	nic     netcfg.Link
 	address netip.Addr
@@ -97,7 +99,7 @@ func (o *offers) about(s metadata.Snapshot) (layer []metadata.Interface, problem
 	clear(o.wanted)
 	for _, i := range s.Interfaces {
 		address, lacks := wants(i)
-		if !lacks {
+		if !lacks || s.Provider == string(ProviderOpenStack) && !i.ByDHCP { // OpenStack says where there is no server
 			continue
 		}
 		o.wanted[i.MAC] = address
@@ -111,6 +113,19 @@ func (o *offers) about(s metadata.Snapshot) (layer []metadata.Interface, problem
 		problems = append(problems, q.problems(i, inherits(i, s))...)
 	}
 	return layer, problems
+}
+
+// lackAddress reports whether an ENI's IPv4 address is for DHCP to tell and has not been: one that has IPv6 as well is
+// not incomplete without it.
+func (o *offers) lackAddress() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for mac, address := range o.wanted {
+		if q := o.inquiries[mac]; !address.IsValid() && (q == nil || !q.offer.Address.IsValid()) {
+			return true
+		}
+	}
+	return false
 }
 
 // wants is the primary address of a secondary ENI of whose IPv4 network something is unknown; the zero Addr where even
@@ -159,8 +174,12 @@ func (q *inquiry) problems(i metadata.Interface, known bool) []metadata.Problem 
 			Text: fmt.Sprintf("on %s %s; it is ignored", q.nic.Name, q.ignored)})
 	}
 	if q.failure != "" && !q.offer.Address.IsValid() && !known {
-		p = append(p, metadata.Problem{Interface: i.Name(), Field: "subnets", Reason: "no-dhcp-offer",
-			Text: q.failure + "; say the subnet and the gateway in an interfaces document"})
+		field, missing := "subnets", "the subnet and the gateway"
+		if !q.address.IsValid() {
+			field, missing = "addresses", "the address, the subnet and the gateway"
+		}
+		p = append(p, metadata.Problem{Interface: i.Name(), Field: field, Reason: "no-dhcp-offer",
+			Text: q.failure + "; say " + missing + " in an interfaces document"})
 	}
 	return p
 }
@@ -259,7 +278,7 @@ func (l *loop) inquire(ctx context.Context) {
 func (a *Agent) inquireOnce(ctx context.Context, links []netcfg.Link) (news bool) {
 	s, ok := a.source.(offered)
 	incomplete := func(e ENIStatus) bool { return e.Phase == netcfg.Incomplete }
-	if !ok || !slices.ContainsFunc(a.Status().ENIs, incomplete) {
+	if !ok || !slices.ContainsFunc(a.Status().ENIs, incomplete) && !s.offers.lackAddress() {
 		return false
 	}
 	s.offers.ask(ctx, a.askable(links), func() { news = true }) // called under the offers' lock

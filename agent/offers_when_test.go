@@ -182,6 +182,7 @@ func TestWhereOffersAreOfUse(t *testing.T) {
 	}{
 		{MetadataConfig{Provider: ProviderAuto}, true},
 		{MetadataConfig{Provider: ProviderJDCloud}, true},
+		{MetadataConfig{Provider: ProviderOpenStack}, true},
 		{MetadataConfig{Provider: ProviderJDCloud, DHCP: Off}, false},
 		{MetadataConfig{Provider: ProviderEC2}, false},
 		{MetadataConfig{Provider: ProviderFile, File: "/a"}, false},

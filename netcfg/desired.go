@@ -140,6 +140,7 @@ func (b *builder) resolve(e ENI) eni {
 		return r
 	case problem != nil && problem.Reason == "no-nic":
 		r.Phase = Waiting
+		r.tellVLAN(b.Seen.Host.Links)
 		return r
 	case problem != nil:
 		r.Phase = Conflict
@@ -154,6 +155,20 @@ func (b *builder) resolve(e ENI) eni {
 	r.Link = link
 	r.nets = b.networks(&r)
 	return r
+}
+
+// tellVLAN says how to make the link of an ENI that has no NIC of its own. enid makes none.
+func (e *eni) tellVLAN(links []Link) {
+	if e.VLAN.State != metadata.Known {
+		return
+	}
+	tag := e.VLAN.Value
+	parent, problem := MatchLink(tag.Parent, links)
+	if problem != nil {
+		return // it comes after its parent
+	}
+	e.problem("vlan", "no-vlan-link", "it is the VLAN %d on %s, which has no link yet: ip link add link %s name %s.%d address %s type vlan id %d; enid configures the link and makes none",
+		tag.ID, parent.Name, parent.Name, parent.Name, tag.ID, e.MAC, tag.ID)
 }
 
 // build adds everything that an ENI needs to the wanted state.

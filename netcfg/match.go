@@ -9,13 +9,17 @@ import (
 
 // MatchLink finds the NIC of an ENI by its MAC. Copies of a MAC are never taken:
 // VLANs, macvlans, bridges, bonds and everything else that software made, except
-// veth, which is what a NIC looks like in a container and in the laboratory. A NIC that is a
+// veth, which is what a NIC looks like in a container and in the laboratory, and except a VLAN whose MAC nobody
+// else here has: that is an ENI without a NIC of its own (metadata.VLAN). A NIC that is a
 // port of a bridge, bond or team belongs to that one. More than one NIC with
 // the MAC is a problem, not a guess. The problem's reason is "no-nic" where the NIC is
 // simply not there.
 func MatchLink(mac metadata.MAC, links []Link) (Link, *metadata.Problem) {
-	var found, ports []Link
+	var found, ports, tagged []Link
 	for _, l := range links {
+		if l.MAC == mac {
+			tagged = append(tagged, l)
+		}
 		switch {
 		case l.MAC != mac || l.Kind != "" && l.Kind != "veth":
 		case l.Master != 0:
@@ -27,6 +31,8 @@ func MatchLink(mac metadata.MAC, links []Link) (Link, *metadata.Problem) {
 	switch {
 	case len(found) == 1:
 		return found[0], nil
+	case len(tagged) == 1 && tagged[0].Kind == "vlan" && tagged[0].Master == 0:
+		return tagged[0], nil
 	case len(found) > 1:
 		return Link{}, &metadata.Problem{Reason: "ambiguous-mac",
 			Text: fmt.Sprintf("%s all have MAC %s; give all but the ENI's NIC another MAC", names(found), mac)}

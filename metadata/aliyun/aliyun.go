@@ -10,8 +10,6 @@ package aliyun
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"enid/metadata"
@@ -55,22 +53,18 @@ const (
 	probeVSwitch = "vswitch-cidr-block" // of the primary ENI, at the top
 )
 
-var (
-	// changing is asked for each time.
-	changing = []string{ipv4Key, ipv6Key, prefix4Key, prefix6Key}
-	// stable is remembered while the lists of addresses read the same.
-	stable = []string{idKey, subnetKey, primaryKey, cidr4Key, cidr6Key, gateway4Key, gateway6Key}
-)
+var keys = metadata.TreeKeys{
+	Addresses: []string{ipv4Key, ipv6Key},
+	Changing:  []string{prefix4Key, prefix6Key},
+	Stable:    []string{idKey, subnetKey, primaryKey, cidr4Key, cidr6Key, gateway4Key, gateway6Key},
+}
 
 // Source is one endpoint of the service. It keeps the session token between fetches, and what does not change.
 type Source struct {
 	client *metadata.Client
 	tokens *metadata.Tokens
-	memory memory
+	memory metadata.TreeMemory
 }
-
-// memory is what need not be asked for with every Fetch.
-type memory struct{ top, keys metadata.Kept }
 
 // New makes a Source for an endpoint scheme://host[:port]; "" is DefaultEndpoint.
 func New(endpoint string, dial metadata.Dial) (*Source, error) {
@@ -119,39 +113,11 @@ func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	if err != nil {
 		return metadata.Snapshot{}, err
 	}
-	answers := s.memory.gather(bounded, func(ctx context.Context, path string) (string, error) {
+	answers := s.memory.Gather(bounded, tree, keys, func(ctx context.Context, path string) (string, error) {
 		return get(ctx, tree.Root+path)
 	})
 	if ctx.Err() != nil {
 		return metadata.Snapshot{}, fmt.Errorf("metadata fetch: %w", context.Cause(ctx))
 	}
 	return parse(answers)
-}
-
-// gather asks level by level, because each level lists what the next one has. What is remembered of an ENI goes
-// with its lists of addresses, so that it is never older than they are.
-func (m *memory) gather(ctx context.Context, get metadata.Get) metadata.Answers {
-	answers := m.top.Gather(ctx, []string{tree.Primary, tree.Instance, tree.MACs}, func(path string) bool { return path != tree.MACs }, get)
-	dirs := tree.Dirs(answers)
-	maps.Copy(answers, metadata.Gather(ctx, dirs, get))
-
-	var lists, keys []string
-	dirOf := map[string]string{}
-	for _, dir := range dirs {
-		listed := metadata.ToAsk(dir, answers.Of(dir), slices.Concat(changing, stable))
-		for _, path := range listed {
-			if slices.Contains(changing, path[len(dir):]) {
-				lists = append(lists, path)
-			} else {
-				keys, dirOf[path] = append(keys, path), dir
-			}
-		}
-	}
-	maps.Copy(answers, metadata.Gather(ctx, lists, get))
-	addresses := func(path string) string {
-		dir := dirOf[path]
-		return answers.Of(dir+ipv4Key).Body + "\n" + answers.Of(dir+ipv6Key).Body
-	}
-	maps.Copy(answers, m.keys.GatherWhile(ctx, keys, addresses, get))
-	return answers
 }

@@ -58,8 +58,8 @@ func TestSurvives(t *testing.T) {
 	t.Parallel()
 	service := metadatatest.ReadTree(t, "testdata/three.txtar")
 	metadatatest.Survives(t, service, func(get metadatatest.Get) (metadata.Snapshot, error) {
-		m := memory{}
-		return parse(m.gather(t.Context(), func(ctx context.Context, path string) (string, error) { return get(ctx, tree.Root+path) }))
+		m := metadata.TreeMemory{}
+		return parse(m.Gather(t.Context(), tree, keys, func(ctx context.Context, path string) (string, error) { return get(ctx, tree.Root+path) }))
 	})
 }
 

@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, primary, list, listing, v4, first, net4, gate4, v6, net6, gate6, prefixes string) {
 		answers := metadata.Answers{tree.Primary: {Body: primary}, tree.MACs: {Body: list}}
 		for _, dir := range tree.Dirs(answers) {
-			for _, path := range metadata.ToAsk(dir, metadata.Answer{Body: listing}, slices.Concat(changing, stable)) {
+			for _, path := range metadata.ToAsk(dir, metadata.Answer{Body: listing}, keys.All()) {
 				answers[path] = metadata.Answer{Err: errors.New("down")}
 			}
 			for key, body := range map[string]string{

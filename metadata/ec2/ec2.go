@@ -44,17 +44,23 @@ var protocol = metadata.TokenProtocol{
 // keys are what is asked for below a MAC, where its directory lists it.
 // device-number is not among them: until an ENI has propagated it reads 0, the
 // primary's number.
-var keys = []string{
-	"interface-id", "subnet-id",
-	"local-ipv4s", "subnet-ipv4-cidr-block", "ipv4-prefix",
-	"ipv6s", "subnet-ipv6-cidr-blocks", "ipv6-prefix",
-	associationsPath,
+var keys = metadata.TreeKeys{
+	Addresses: []string{"local-ipv4s", "ipv6s"},
+	Changing:  []string{"ipv4-prefix", "ipv6-prefix", associationsPath},
+	Stable:    []string{"interface-id", "subnet-id", "subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"},
 }
 
-// Source is one IMDS endpoint. It keeps the session token between fetches.
+// Source is one IMDS endpoint. It keeps the session token between fetches, and what does not change.
 type Source struct {
 	client *metadata.Client
 	tokens *metadata.Tokens
+	memory memory
+}
+
+// memory is what need not be asked for with every Fetch.
+type memory struct {
+	tree    metadata.TreeMemory
+	publics metadata.Kept // whose a public address is, while the ENI's list of them and of its own reads the same
 }
 
 // New makes a Source for an endpoint scheme://host[:port]; "" is DefaultEndpoint.
@@ -76,10 +82,11 @@ func (s *Source) Requests() map[string]uint64 { return s.client.Requests() }
 // list of MACs, or an empty one. Anything else that is wrong costs only the facts
 // concerned and is told in Problems.
 //
-// It makes 3 requests, one for each ENI, one for each key that an ENI has (4 with IPv4
-// alone, 6 with IPv6 too, one more for delegated prefixes of a family and for public
-// addresses), and one for each public address: 43 for 8 ENIs with IPv4. The token is one
-// more every six hours.
+// While nothing changes it makes 1 request, and for each ENI one for its directory and one for each list that it
+// has (local-ipv4s, ipv6s, ipv4-prefix, ipv6-prefix, ipv4-associations/): 17 for 8 ENIs with IPv4, however many
+// addresses they have. The first two make 2 more, 3 for each ENI, 4 with IPv6 too, and one for each public address;
+// so do those after a change of an ENI's addresses, for that ENI, and every eight to ten minutes one for each key. The
+// token is one more every six hours.
 func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	bounded, cancel := context.WithTimeout(ctx, metadata.FetchTimeout)
 	defer cancel()
@@ -87,7 +94,7 @@ func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	if err != nil {
 		return metadata.Snapshot{}, err
 	}
-	answers := gather(bounded, func(ctx context.Context, path string) (string, error) {
+	answers := s.memory.gather(bounded, func(ctx context.Context, path string) (string, error) {
 		return get(ctx, root+path)
 	})
 	if ctx.Err() != nil {
@@ -96,21 +103,20 @@ func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	return parse(answers)
 }
 
-// gather asks level by level, because each level lists what the next one has.
-func gather(ctx context.Context, get metadata.Get) metadata.Answers {
-	answers := metadata.Gather(ctx, []string{tree.Primary, tree.Instance, tree.MACs}, get)
-	dirs := tree.Dirs(answers)
-	maps.Copy(answers, metadata.Gather(ctx, dirs, get))
-
-	var leaves, associations []string
-	for _, dir := range dirs {
-		leaves = append(leaves, metadata.ToAsk(dir, answers.Of(dir), keys)...)
+func (m *memory) gather(ctx context.Context, get metadata.Get) metadata.Answers {
+	answers := m.tree.Gather(ctx, tree, keys, get)
+	var paths []string
+	dirOf := map[string]string{}
+	for _, dir := range tree.Dirs(answers) {
+		for _, path := range associationPaths(dir, answers) {
+			paths, dirOf[path] = append(paths, path), dir
+		}
 	}
-	maps.Copy(answers, metadata.Gather(ctx, leaves, get))
-	for _, dir := range dirs {
-		associations = append(associations, associationPaths(dir, answers)...)
+	lists := func(path string) string {
+		dir := dirOf[path]
+		return answers.Of(dir+associationsPath).Body + "\n" + answers.Of(dir+"local-ipv4s").Body
 	}
-	maps.Copy(answers, metadata.Gather(ctx, associations, get))
+	maps.Copy(answers, m.publics.GatherWhile(ctx, paths, lists, get))
 	return answers
 }
 

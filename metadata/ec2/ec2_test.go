@@ -59,7 +59,7 @@ func TestSurvives(t *testing.T) {
 	t.Parallel()
 	service := metadatatest.ReadTree(t, "testdata/three.txtar")
 	metadatatest.Survives(t, service, func(get metadatatest.Get) (metadata.Snapshot, error) {
-		return parse(gather(t.Context(), func(ctx context.Context, path string) (string, error) { return get(ctx, root+path) }))
+		return parse((&memory{}).gather(t.Context(), func(ctx context.Context, path string) (string, error) { return get(ctx, root+path) }))
 	})
 }
 
@@ -102,12 +102,12 @@ func TestRequestCount(t *testing.T) {
 	}
 	service[root+tree.MACs] = metadatatest.Reply{Body: list.String()}
 	s := newSource(t, metadatatest.Start(t, tokens(service)))
-	for n := range 2 {
+	for n, want := range []uint64{43, 86, 86 + 17, 86 + 34} {
 		got, err := s.Fetch(t.Context())
 		if err != nil || len(got.Problems) > 0 || !got.Complete {
 			t.Fatalf("%v %+v", err, got)
 		}
-		if diff := cmp.Diff(map[string]uint64{"200": uint64(1 + (n+1)*43)}, s.Requests()); diff != "" {
+		if diff := cmp.Diff(map[string]uint64{"200": 1 + want}, s.Requests()); diff != "" {
 			t.Errorf("after %d fetches (-want +got):\n%s", n+1, diff)
 		}
 	}

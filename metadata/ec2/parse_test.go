@@ -17,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, primary, list, v4, net4, v6, net6, prefixes, associations string) {
 		answers := metadata.Answers{tree.Primary: {Body: primary}, tree.MACs: {Body: list}}
 		for _, dir := range tree.Dirs(answers) {
-			for _, path := range metadata.ToAsk(dir, metadata.Answer{}, keys) {
+			for _, path := range metadata.ToAsk(dir, metadata.Answer{}, keys.All()) {
 				answers[path] = metadata.Answer{Err: errors.New("down")}
 			}
 			for key, body := range map[string]string{

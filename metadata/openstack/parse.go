@@ -139,6 +139,9 @@ func (r *reading) holder(local netip.Addr) (link, error) {
 	switch {
 	case unread, len(told) == 0 && len(r.strange) > 0:
 		return link{}, errors.New("not all of the links and networks can be read")
+	case len(told) == 1 && first.ID != told[0].ID && len(r.v4(*first).addrs) == 0:
+		// Networks of one instance may overlap, and the earlier one counts.
+		return link{}, fmt.Errorf("the link %.80q has it, and %.80q before that may have it too, by DHCP", told[0].ID, first.ID)
 	case len(told) == 1:
 		return told[0], nil
 	case len(told) > 1:

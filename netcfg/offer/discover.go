@@ -33,7 +33,8 @@ type conn interface {
 
 // Discover sends a DHCPDISCOVER by a NIC that is up, with or without an address, and returns the first sane
 // offer of the address want, which the cloud says is the ENI's; of any address where want is the zero Addr, because
-// the cloud leaves it to DHCP to tell. It sends up to three times and waits 7 seconds in all. It never answers an offer, so no lease is taken and no other DHCP client is disturbed.
+// the cloud leaves it to DHCP to tell. It sends up to three times and waits 7 seconds in all. It never answers an
+// offer, so no lease is taken and no other DHCP client is disturbed.
 //
 // ignored are the offers before it that do not count: of other addresses, or such as make no sense.
 // They are also there where the error is ErrNone. Any other error is that of the socket, which needs

@@ -67,6 +67,8 @@ type instance struct {
 
 	requests map[Request]int
 	tokens   map[string]time.Time // ec2: the instant at which each expires
+
+	openStack openStackCache
 }
 
 func newInstance(id string) *instance {

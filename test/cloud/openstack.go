@@ -2,9 +2,12 @@ package cloud
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // OpenStackStyle is the form of the openstack dialect. The zero value is Nova's for subnets without a DHCP server.
@@ -12,6 +15,23 @@ type OpenStackStyle struct {
 	DHCP   bool // the subnets have DHCP servers: addresses and MTUs are theirs to tell
 	Huawei bool // Huawei Cloud's two keys more of each link
 	Tokens bool // a session token is wanted, as in one of Huawei's regions; see SetTokenRequired
+	// Cached is how long an answer is given again, also where something has changed since, or a fault changed it. Nova
+	// does so for 15 seconds (metadata_cache_expiration).
+	Cached time.Duration
+}
+
+// openStackCache is what the metadata showed of an instance at an instant.
+type openStackCache struct {
+	at   time.Time
+	view view
+}
+
+// shows is what the metadata shows where v is what is so.
+func (c *openStackCache) shows(v view, cached time.Duration) view {
+	if now := time.Now(); c.at.IsZero() || now.Sub(c.at) >= cached {
+		*c = openStackCache{now, v}
+	}
+	return c.view
 }
 
 // SetOpenStackStyle sets the style of the openstack dialect for all instances.
@@ -40,25 +60,56 @@ func (c *Cloud) answerOpenStack(in *instance, v view, r *http.Request) response 
 	if !readOnly(r) {
 		return plainError(http.StatusMethodNotAllowed)
 	}
-	switch r.URL.Path {
-	case "/openstack/latest/network_data.json":
-		return openStackJSON(c.openStack.network(v))
-	case "/openstack/latest/meta_data.json":
-		return openStackJSON(map[string]string{"uuid": v.instance, "name": v.name, "hostname": hostname(v.primary), "availability_zone": v.az})
-	case "/latest/meta-data/local-ipv4":
-		if v4 := v.primary.family(netip.Addr.Is4); len(v4) > 0 {
-			return response{status: http.StatusOK, contentType: "text/plain", body: v4[0].String()}
-		}
+	v = in.openStack.shows(v, c.openStack.Cached)
+	documents := c.openStack.documents(v)
+	if body, ok := documents[strings.TrimPrefix(r.URL.Path, "/")]; ok && !strings.HasPrefix(r.URL.Path, "/ec2/") {
+		return response{status: http.StatusOK, contentType: "application/json", body: string(body)}
+	}
+	if local := openStackLocal(v); r.URL.Path == "/latest/meta-data/local-ipv4" && local != nil {
+		return response{status: http.StatusOK, contentType: "text/plain", body: *local}
 	}
 	return plainError(http.StatusNotFound)
 }
 
-func openStackJSON(v any) response {
+// ConfigDrive is what Nova writes onto an instance's config drive, by the path of each file: what is shown of the
+// instance at this moment, as on a drive that is written when it boots.
+func (c *Cloud) ConfigDrive(instance string) (map[string][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in, err := c.instance(instance)
+	if err != nil {
+		return nil, fmt.Errorf("config drive of instance %q: %w", instance, err)
+	}
+	return c.openStack.documents(c.view(in)), nil
+}
+
+// documents are the files of a config drive. Those below openstack/ are the service's as well.
+func (s OpenStackStyle) documents(v view) map[string][]byte {
+	return map[string][]byte{
+		"openstack/latest/network_data.json": openStackJSON(s.network(v)),
+		"openstack/latest/meta_data.json": openStackJSON(map[string]string{
+			"uuid": v.instance, "name": v.name, "hostname": hostname(v.primary), "availability_zone": v.az,
+		}),
+		"ec2/latest/meta-data.json": openStackJSON(map[string]*string{"instance-id": &v.instance, "local-ipv4": openStackLocal(v)}),
+	}
+}
+
+// openStackLocal is the instance's first IPv4 address, nil where it has none.
+func openStackLocal(v view) *string {
+	v4 := v.primary.family(netip.Addr.Is4)
+	if len(v4) == 0 {
+		return nil
+	}
+	text := v4[0].String()
+	return &text
+}
+
+func openStackJSON(v any) []byte {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic("lists of strings and numbers cannot fail to encode: " + err.Error())
 	}
-	return response{status: http.StatusOK, contentType: "application/json", body: string(body)}
+	return body
 }
 
 // networkData is the document network_data.json.
@@ -127,12 +178,22 @@ func (s OpenStackStyle) networks(n nic) (all []openStackNetwork) {
 	case s.DHCP || s.Huawei:
 		all = append(all, openStackNetwork{Type: "ipv4_dhcp"})
 	default:
-		all = append(all, openStackNetwork{Type: "ipv4", Address: v4[0].String(), Netmask: gcpMask(nets4[0]),
+		all = append(all, openStackNetwork{Type: "ipv4", Address: v4[0].String(), Netmask: openStackMask(nets4[0]),
 			Routes: []openStackRoute{{"0.0.0.0", "0.0.0.0", n.Gateway.String()}}})
 	}
 	if len(v6) > 0 && len(nets6) > 0 {
-		all = append(all, openStackNetwork{Type: "ipv6", Address: v6[0].String(), Netmask: strconv.Itoa(nets6[0].Bits()),
+		all = append(all, openStackNetwork{Type: "ipv6", Address: v6[0].String(), Netmask: openStackMask(nets6[0]),
 			Routes: []openStackRoute{{"::", "::", openStackRouter6}}})
 	}
 	return all
+}
+
+// openStackMask is a prefix's length as the mask that it stands for, in either family.
+func openStackMask(p netip.Prefix) string {
+	mask := make([]byte, p.Addr().BitLen()/8)
+	for bit := range p.Bits() {
+		mask[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(mask) // 4 or 16 bytes
+	return a.String()
 }
