@@ -59,7 +59,7 @@ func (b *bench) rest(ctx context.Context) error {
 	b.value("CPU an hour besides polling", fmt.Sprintf("%.2f s", idle), idle < 1, "1 s")
 	b.show("  with it", "%.2f s, of which a poll costs %s", perHour(u.quiet+u.polling, b.idle), short(u.polling/time.Duration(max(u.polls, 1))))
 	perPoll := float64(u.requests) / float64(max(u.polls, 1))
-	b.show("metadata requests a minute", "%.0f, %.0f a poll", perPoll*float64(time.Minute)/float64(idlePoll), perPoll)
+	b.show("metadata requests a minute", "%.0f, %.0f a poll", float64(u.requests)/b.idle.Minutes(), perPoll)
 	return nil
 }
 
