@@ -6,6 +6,7 @@ package ec2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -13,8 +14,12 @@ import (
 	"enid/metadata"
 )
 
-// DefaultEndpoint is where an instance finds IMDS over IPv4.
-const DefaultEndpoint = "http://169.254.169.254"
+// DefaultEndpoint is where an instance finds IMDS over IPv4, DefaultEndpoint6 where it does over IPv6 if that is switched
+// on for it (EC2 user guide, "Retrieve instance metadata").
+const (
+	DefaultEndpoint  = "http://169.254.169.254"
+	DefaultEndpoint6 = "http://[fd00:ec2::254]"
+)
 
 // root is what every path below begins with.
 const root = "/latest/meta-data/"
@@ -50,11 +55,17 @@ var keys = metadata.TreeKeys{
 	Stable:    []string{"interface-id", "subnet-id", "subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"},
 }
 
-// Source is one IMDS endpoint. It keeps the session token between fetches, and what does not change.
+// Source is IMDS at one endpoint or two. It keeps the session tokens between fetches, and what does not change. It is
+// not safe for concurrent use.
 type Source struct {
+	endpoints []endpoint
+	first     int // the endpoint to ask first: the one that answered last
+	memory    memory
+}
+
+type endpoint struct {
 	client *metadata.Client
 	tokens *metadata.Tokens
-	memory memory
 }
 
 // memory is what need not be asked for with every Fetch.
@@ -63,20 +74,60 @@ type memory struct {
 	publics metadata.Kept // whose a public address is, while the ENI's list of them and of its own reads the same
 }
 
-// New makes a Source for an endpoint scheme://host[:port]; "" is DefaultEndpoint.
-func New(endpoint string, dial metadata.Dial) (*Source, error) {
-	if endpoint == "" {
-		endpoint = DefaultEndpoint
+// New makes a Source for an endpoint scheme://host[:port], which is the only one asked; "" is DefaultEndpoint, and
+// DefaultEndpoint6 where nobody answers at that.
+func New(at string, dial metadata.Dial) (*Source, error) {
+	all := []string{at}
+	if at == "" {
+		all = []string{DefaultEndpoint, DefaultEndpoint6}
 	}
-	client, err := metadata.NewClient(endpoint, dial)
-	if err != nil {
-		return nil, err
+	s := &Source{}
+	for _, one := range all {
+		client, err := metadata.NewClient(one, dial)
+		if err != nil {
+			return nil, err
+		}
+		s.endpoints = append(s.endpoints, endpoint{client, metadata.NewTokens(client, protocol)})
 	}
-	return &Source{client: client, tokens: metadata.NewTokens(client, protocol)}, nil
+	return s, nil
 }
 
 // Requests counts the requests made so far by result, see metadata.Client.
-func (s *Source) Requests() map[string]uint64 { return s.client.Requests() }
+func (s *Source) Requests() map[string]uint64 {
+	sum := map[string]uint64{}
+	for _, e := range s.endpoints {
+		for result, n := range e.client.Requests() {
+			sum[result] += n
+		}
+	}
+	return sum
+}
+
+// begin is the way to ask for the time of one Fetch, of the first endpoint where somebody answers, whatever it is.
+func (s *Source) begin(ctx context.Context) (metadata.Get, error) {
+	var errs []error
+	for range s.endpoints {
+		get, err := s.endpoints[s.first].tokens.Begin(ctx)
+		if err == nil {
+			return get, nil
+		}
+		errs = append(errs, err)
+		if !silent(err) {
+			break
+		}
+		s.next()
+	}
+	return nil, errors.Join(errs...)
+}
+
+// next makes another endpoint, if there is one, the first to be asked.
+func (s *Source) next() { s.first = (s.first + 1) % len(s.endpoints) }
+
+// silent reports whether nobody answered.
+func silent(err error) bool {
+	_, answered := errors.AsType[*metadata.StatusError](err)
+	return err != nil && !answered && !errors.Is(err, context.Canceled)
+}
 
 // Fetch asks once for everything. It is an error where nothing is to be learnt: no token, no
 // list of MACs, or an empty one. Anything else that is wrong costs only the facts
@@ -90,7 +141,7 @@ func (s *Source) Requests() map[string]uint64 { return s.client.Requests() }
 func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	bounded, cancel := context.WithTimeout(ctx, metadata.FetchTimeout)
 	defer cancel()
-	get, err := s.tokens.Begin(bounded)
+	get, err := s.begin(bounded)
 	if err != nil {
 		return metadata.Snapshot{}, err
 	}
@@ -99,6 +150,9 @@ func (s *Source) Fetch(ctx context.Context) (metadata.Snapshot, error) {
 	})
 	if ctx.Err() != nil {
 		return metadata.Snapshot{}, fmt.Errorf("metadata fetch: %w", context.Cause(ctx))
+	}
+	if silent(answers.Of(tree.MACs).Err) {
+		s.next() // the token was from before
 	}
 	return parse(answers)
 }

@@ -11,7 +11,7 @@ import (
 // Probe is nil where IMDS answers: the primary ENI has an interface-id, which in the trees of other clouds that
 // begin like EC2's has another name. It makes 2 requests and, the first time, asks for the token.
 func (s *Source) Probe(ctx context.Context) error {
-	get, err := s.tokens.Begin(ctx)
+	get, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,18 @@ func TestAdvertisedDefaultOfThePrimary(t *testing.T) {
 	}
 }
 
+// TestMetadataOverIPv6: EC2's metadata is found where it answers over IPv6 alone.
+func TestMetadataOverIPv6(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rig.Options{Dialect: cloud.EC2, IPv6: true, At: netip.MustParseAddrPort("[fd00:ec2::254]:80")})
+	start(t, r)
+	e := attach(t, r, "subnet-b", 2)
+	settle(t, r)
+	everyAddress(t, r)
+	must(t, r.Cloud.Detach(r.Instance, e.ID))
+	settle(t, r)
+}
+
 // TestIPv6Alone: an ENI with IPv6 and no IPv4 is reached from everywhere, and gets no IPv4 object.
 func TestIPv6Alone(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,8 @@ type Options struct {
 	// Overlay keeps an interfaces document in the folder of overlays as the cloud has it, for dialects that leave out
 	// secondary addresses.
 	Overlay bool
+	// At is where the metadata is served, the zero AddrPort for the dialect's own place.
+	At      netip.AddrPort
 	openAPI string // where the enids find it, "" for the default of their setting
 	// PrimarySecondary is how many secondary addresses the primary ENI is born with.
 	PrimarySecondary int
@@ -77,7 +79,10 @@ func NewSite(o Options, c *cloud.Cloud) (*Site, error) {
 	l.NoCommonLink = o.Dialect == cloud.GCP
 	if o.Dialect != cloud.File {
 		at, elsewhere := metadataAt[o.Dialect]
-		if !elsewhere {
+		switch {
+		case o.At.IsValid():
+			at = o.At
+		case !elsewhere:
 			at = usualMetadata
 		}
 		if err := s.serve(at, c.HandlerByClient(o.Dialect)); err != nil {
