@@ -38,9 +38,7 @@ func (a *Agent) Apply(ctx context.Context) error {
 	if !out.converged {
 		err = errors.New("the kernel is not as it should be")
 	}
-	if of := a.LastGood(); !of.IsZero() {
-		err = errors.Join(err, fmt.Errorf("metadata: %w; its last good answer, of %s, is applied", a.outage.err, of.Format(time.RFC3339)))
-	}
+	err = errors.Join(err, a.Outdated())
 	for _, p := range s.Problems {
 		if p.Reason == "no-role" {
 			continue // there may be more to know, and nothing has failed
@@ -57,12 +55,21 @@ func (a *Agent) Apply(ctx context.Context) error {
 	return err
 }
 
-// Plan is what a pass would do now. It writes nothing, not even enid's own files.
+// Plan is what a pass would do now. It writes nothing, not even enid's own files. See Outdated for what it follows from.
 func (a *Agent) Plan(ctx context.Context) ([]netcfg.Op, error) {
 	if err := a.ask(ctx); err != nil {
 		return nil, err
 	}
 	return a.decide(ctx, true, &report{})
+}
+
+// Outdated is why the metadata has not answered, where its last good answer stands in for it; else nil.
+func (a *Agent) Outdated() error {
+	of := a.LastGood()
+	if of.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("metadata: %w; its last good answer, of %s, stands in for it", a.outage.err, of.Format(time.RFC3339))
 }
 
 // ask learns one answer, and a second one a moment later if something is to be confirmed.

@@ -66,7 +66,8 @@ func (c *cli) planCommand() *cobra.Command {
 			if exitCode && len(ops) > 0 {
 				c.exit = exitToDo
 			}
-			return c.printPlan(ops, a.LastGood())
+			// The plan is of use all the same, and who has just broken the metadata has to know.
+			return errors.Join(c.printPlan(ops, a.LastGood()), a.Outdated())
 		},
 	}
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 when there is something to do")

@@ -31,7 +31,9 @@ func TestRebootWithoutMetadata(t *testing.T) {
 			if r.Lab.Reachable(patient(t), r.VM, e.Addresses[0]) {
 				t.Fatal("the reboot has taken nothing away")
 			}
-			says(t, r, "plan", "# the metadata does not answer; this follows from its last good answer")
+			if out := enid(t, r, "plan").ends(t, 1, "its last good answer, of", "stands in for it").out; !strings.Contains(out, "# the metadata does not answer; this follows from its last good answer") {
+				t.Errorf("enid plan does not say what it follows from:\n%s", out)
+			}
 			must1[*rig.Daemon](t)(r.Start())
 			must1[time.Duration](t)(r.Await(patient(t), r.Addresses()...))
 			await(t, r, func(s *agent.Status) bool {
