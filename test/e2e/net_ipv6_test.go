@@ -95,6 +95,8 @@ func TestAdvertisedDefaultOfThePrimary(t *testing.T) {
 			})
 			const forward = "sysctl -qw net.ipv6.conf.all.forwarding=1"
 			if forwardsFirst {
+				// The kernel asks once, when its link-local address is no longer tentative; later only enid does.
+				eventually(t, "the kernel does not ask", func() bool { return router.Asked(r.Primary.MAC) > 0 })
 				sh(t, r, forward)
 				eventually(t, "the kernel keeps the default", func() bool { return defaults6(t, r, nic) == "" })
 			}
