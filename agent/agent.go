@@ -204,6 +204,7 @@ func (a *Agent) scope(full bool) netcfg.Scope {
 	}
 	for _, b := range a.belief.Interfaces() {
 		s.MACs[b.MAC] = true
+		s.Local = append(s.Local, b.Local.Value...)
 	}
 	return s
 }

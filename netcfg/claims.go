@@ -39,35 +39,49 @@ func (b *builder) settleClaims() {
 			}
 		}
 	}
-	// Ranges are few: what does not meet one is settled by the addresses alone.
-	var granted []claim
-	owner := map[netip.Prefix]claim{} // of addresses
-	grant := func(c claim) {
-		taken := slices.ContainsFunc(granted, func(g claim) bool { return (g.isRange || c.isRange) && g.against(c) })
-		if o, other := owner[c.prefix]; taken || !c.isRange && other && o.against(c) {
-			return
-		}
-		if !c.isRange {
-			owner[c.prefix] = c
-		}
-		granted = append(granted, c)
-	}
+	g := grants{granted: map[claim]bool{}, owner: map[netip.Prefix]claim{}}
 	for _, c := range all {
 		if b.holds(c) {
-			grant(c)
+			g.grant(c)
 		}
 	}
 	for _, c := range all {
-		grant(c)
+		g.grant(c)
 	}
-	b.leave(granted)
+	b.leave(g.granted)
+}
+
+// grants are claims that no other stands against.
+type grants struct {
+	granted map[claim]bool
+	ranges  []claim                // of them: few
+	owner   map[netip.Prefix]claim // of the addresses
+}
+
+// grant adds a claim, unless one that was granted before stands against it.
+func (g *grants) grant(c claim) {
+	if slices.ContainsFunc(g.ranges, c.against) {
+		return
+	}
+	if !c.isRange {
+		if o, taken := g.owner[c.prefix]; !taken || !o.against(c) {
+			g.owner[c.prefix], g.granted[c] = c, true
+		}
+		return
+	}
+	for _, o := range g.owner {
+		if c.against(o) {
+			return
+		}
+	}
+	g.ranges, g.granted[c] = append(g.ranges, c), true
 }
 
 // leave takes from the ENIs what was not granted to them.
-func (b *builder) leave(granted []claim) {
+func (b *builder) leave(granted map[claim]bool) {
 	for i := range b.enis {
 		e := &b.enis[i]
-		has := func(p netip.Prefix, isRange bool) bool { return slices.Contains(granted, claim{i, p, isRange}) }
+		has := func(p netip.Prefix, isRange bool) bool { return granted[claim{i, p, isRange}] }
 		for f, n := range e.nets {
 			addrs := keep(n.addrs, func(a netip.Addr) bool { return has(singleIP(a), false) })
 			if len(addrs) < len(n.addrs) {

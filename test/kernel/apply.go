@@ -120,13 +120,16 @@ func (k *Kernel) doRoute(v netcfg.Verb, r netcfg.Route) error {
 		if _, err := k.link(r.Link); err != nil {
 			return err
 		}
-		if k.setting(r.Link, netcfg.LinkUp) != "1" {
+		if k.setting(r.Link, netcfg.LinkUp) != "1" && !survives(r) {
 			return errors.New("network is down")
 		}
 	}
 	k.Routes = append(k.Routes, r)
 	return nil
 }
+
+// survives: the kernel keeps an IPv4 route of type local on a NIC that is down.
+func survives(r netcfg.Route) bool { return r.Local() && r.Dst.Addr().Is4() }
 
 // sameRule is the kernel's idea of it: everything but a goto's target.
 func sameRule(a, b netcfg.Rule) bool {
@@ -188,7 +191,7 @@ func (k *Kernel) doSetting(v netcfg.Verb, s netcfg.Setting) error {
 		k.Settings[at].Value, k.set[key] = s.Value, s.Value
 	}
 	if s.Knob == netcfg.LinkUp && k.Settings[at].Value == "0" {
-		k.Routes = slices.DeleteFunc(k.Routes, func(r netcfg.Route) bool { return r.Link == s.Link })
+		k.Routes = slices.DeleteFunc(k.Routes, func(r netcfg.Route) bool { return r.Link == s.Link && !survives(r) })
 		k.Addrs = slices.DeleteFunc(k.Addrs, func(a netcfg.Addr) bool { return a.Link == s.Link && a.Prefix.Addr().Is6() })
 	}
 	return nil

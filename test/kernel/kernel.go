@@ -68,7 +68,7 @@ func (k *Kernel) ours(scope netcfg.Scope, proto int) bool {
 
 // sees reports whether routes of ours in a table are looked for: a scope without tables means all.
 func sees(scope netcfg.Scope, table int) bool {
-	return scope.Full || len(scope.Tables) == 0 || table == netcfg.MainTable || slices.Contains(scope.Tables, table)
+	return scope.Full || len(scope.Tables) == 0 || table == netcfg.MainTable || table == netcfg.LocalTable || slices.Contains(scope.Tables, table)
 }
 
 // Plug adds a NIC as the kernel shows a new one: down, bare, knobs at their defaults.
@@ -128,6 +128,8 @@ func (k *Kernel) Observe(_ context.Context, scope netcfg.Scope) (netcfg.Observat
 			}
 		case r.Table == netcfg.MainTable && inScope[r.Link] && r.Proto == protoRA:
 			o.Host.RADefaults = append(o.Host.RADefaults, r)
+		case r.Local() && slices.Contains(scope.Local, r.Dst):
+			o.Host.Local = append(o.Host.Local, r)
 		case r.Table == netcfg.MainTable && inScope[r.Link]:
 			o.Host.Routes = append(o.Host.Routes, r)
 		}
