@@ -55,7 +55,7 @@ type MetadataConfig struct {
 	OpenAPI string
 	File    string // absolute path of the interfaces document of ProviderFile, else ""
 	Overlay string // absolute path of the folder of overlay documents, "" is none
-	DHCP    Choice // Auto: where the provider leaves out subnets, NICs' networks are asked for an offer; or Off
+	DHCP    Choice // Auto: where the provider leaves out subnets or addresses, NICs' networks are asked for an offer; or Off
 }
 
 // Provider is a metadata dialect, or the way to find it.
