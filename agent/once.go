@@ -40,7 +40,7 @@ func (a *Agent) Apply(ctx context.Context) error {
 	}
 	err = errors.Join(err, a.Outdated())
 	for _, p := range s.Problems {
-		if p.Reason == "no-role" {
+		if p.Reason == "no-role" || p.Reason == "config-drive" {
 			continue // there may be more to know, and nothing has failed
 		}
 		err = errors.Join(err, errors.New(p.String()))

@@ -73,7 +73,7 @@ func (r *reading) incomplete(field, reason, text string) {
 // problemsOf are those of the document as a whole.
 func (r *reading) problemsOf(links sorted, isDrive bool) {
 	if isDrive {
-		r.incomplete("", "config-drive", fmt.Sprintf("the metadata service does not answer, and the %s says only what was attached at boot", r.origin))
+		r.incomplete("", "config-drive", fmt.Sprintf("the %s, read in place of the metadata service, says only what was attached at boot", r.origin))
 	}
 	if len(links.bad) > 0 {
 		r.incomplete("mac", "bad-answer", fmt.Sprintf("%s: %v", networkPath, links.bad[0]))
